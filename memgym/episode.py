@@ -1,0 +1,285 @@
+"""Episodes: the chunks an agent reads and the questions its memory is tested on.
+
+An :class:`Episode` is plain data. Its chunks are a ``Sequence[str]``: a tuple for data from disk, a
+lazy sequence for procedural tasks, whose text is made chunk by chunk and never held whole.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from memgym.errors import UsageError, nearest
+
+__all__ = [
+    "ABILITIES",
+    "QUESTION_KINDS",
+    "Ability",
+    "Episode",
+    "Evidence",
+    "Question",
+    "QuestionKind",
+    "episode_from_dict",
+    "episode_to_dict",
+    "read_jsonl",
+    "write_jsonl",
+]
+
+Ability = Literal[
+    "accurate_retrieval",
+    "test_time_learning",
+    "long_range_understanding",
+    "conflict_resolution",
+]
+ABILITIES: tuple[Ability, ...] = get_args(Ability)
+
+QuestionKind = Literal["text", "label", "keywords", "order", "state"]
+QUESTION_KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where an answer is written: a chunk index and a literal substring of that chunk."""
+
+    chunk: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question and everything needed to score an answer to it.
+
+    Attributes:
+        question: The bare question, without any preface (it is also the retrieval query).
+        answers: Gold strings. ``text``, ``label``, ``state``: alternatives, any one is right.
+            ``keywords``: all of them are wanted. ``order``: all of them, in this order.
+        kind: How it is scored, see :mod:`memgym.scoring`.
+        asked_after: Index of the chunk after which it is asked; ``None`` means after the last.
+        evidence: The passages that together give the answer, if known.
+        distractors: Strings that make an answer wrong (``state``: values no longer or never true).
+    """
+
+    question: str
+    answers: tuple[str, ...]
+    kind: QuestionKind = "text"
+    asked_after: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+    distractors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.question.strip():
+            raise UsageError("a question is empty")
+        if not self.answers or not all(isinstance(a, str) and a.strip() for a in self.answers):
+            raise UsageError(f'question "{self.question[:60]}": answers must be non-empty strings')
+        if self.kind not in QUESTION_KINDS:
+            raise UsageError(
+                f'unknown question kind "{self.kind}": {nearest(self.kind, QUESTION_KINDS)}'
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A text to read and the questions asked about it.
+
+    Attributes:
+        id: Unique within its source and split; the same id means the same content.
+        source: Registry name of the data source, e.g. ``"squad"``.
+        ability: One of :data:`ABILITIES`.
+        chunks: The text pieces in reading order; non-empty strings.
+        questions: In order of asking within each chunk index.
+        metadata: JSON-able extras (``split``, ``question_preface``, …).
+    """
+
+    id: str
+    source: str
+    ability: Ability
+    chunks: Sequence[str]
+    questions: tuple[Question, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        where = f'episode "{self.id}"'
+        if self.ability not in ABILITIES:
+            raise UsageError(
+                f'{where}: unknown ability "{self.ability}": {nearest(self.ability, ABILITIES)}'
+            )
+        if not len(self.chunks):
+            raise UsageError(f"{where}: it has no chunks")
+        if not self.questions:
+            raise UsageError(f"{where}: it has no questions")
+        last = len(self.chunks) - 1
+        for question in self.questions:
+            asked = question.asked_after
+            if asked is not None and not 0 <= asked <= last:
+                raise UsageError(f"{where}: asked_after {asked} is outside its chunks 0..{last}")
+
+    def questions_after(self, chunk_index: int) -> tuple[int, ...]:
+        """Return the indices of the questions asked after chunk ``chunk_index``, in order."""
+        last = len(self.chunks) - 1
+        return tuple(
+            index
+            for index, question in enumerate(self.questions)
+            if (last if question.asked_after is None else question.asked_after) == chunk_index
+        )
+
+    def count_tokens(self, count: Callable[[str], int]) -> int:
+        """Return the tokens of all chunks, made and counted one at a time."""
+        return sum(count(chunk) for chunk in self.chunks)
+
+
+def episode_to_dict(episode: Episode) -> dict[str, Any]:
+    """Return the episode as plain JSON values; :func:`episode_from_dict` is the exact inverse."""
+    return {
+        "id": episode.id,
+        "source": episode.source,
+        "ability": episode.ability,
+        "chunks": list(episode.chunks),
+        "questions": [_question_to_dict(question) for question in episode.questions],
+        "metadata": dict(episode.metadata),
+    }
+
+
+def _question_to_dict(question: Question) -> dict[str, Any]:
+    return {
+        "question": question.question,
+        "answers": list(question.answers),
+        "kind": question.kind,
+        "asked_after": question.asked_after,
+        "evidence": [{"chunk": item.chunk, "text": item.text} for item in question.evidence],
+        "distractors": list(question.distractors),
+    }
+
+
+def episode_from_dict(record: Mapping[str, Any], where: str = "episode") -> Episode:
+    """Build an episode from JSON values, checking every field.
+
+    Args:
+        record: As written by :func:`episode_to_dict`; ``questions`` may leave out defaulted keys.
+        where: Names the place in error messages, e.g. ``"data.jsonl, line 3"``.
+
+    Raises:
+        UsageError: a field is missing, unknown or has the wrong type.
+    """
+    _check_keys(
+        record,
+        required={"id", "source", "ability", "chunks", "questions"},
+        optional={"metadata"},
+        where=where,
+    )
+    for key in ("id", "source", "ability"):
+        if not isinstance(record[key], str):
+            raise UsageError(f'{where}: "{key}" must be a string, got {type(record[key]).__name__}')
+    chunks = _strings(record["chunks"], f'{where}, "chunks"')
+    if not isinstance(record["questions"], list):
+        raise UsageError(f'{where}: "questions" must be a list')
+    questions = tuple(
+        _question_from_dict(item, f"{where}, question {index}")
+        for index, item in enumerate(record["questions"])
+    )
+    metadata = record.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise UsageError(f'{where}: "metadata" must be an object')
+    try:
+        return Episode(
+            record["id"], record["source"], record["ability"], chunks, questions, metadata
+        )
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _question_from_dict(record: Any, where: str) -> Question:
+    if not isinstance(record, dict):
+        raise UsageError(f"{where}: must be an object, got {type(record).__name__}")
+    optional = {"kind", "asked_after", "evidence", "distractors"}
+    _check_keys(record, required={"question", "answers"}, optional=optional, where=where)
+    if not isinstance(record["question"], str):
+        raise UsageError(f'{where}: "question" must be a string')
+    asked_after = record.get("asked_after")
+    if asked_after is not None and (
+        isinstance(asked_after, bool) or not isinstance(asked_after, int)
+    ):
+        raise UsageError(f'{where}: "asked_after" must be a chunk index or null')
+    evidence = []
+    for item in record.get("evidence", []):
+        if not (
+            isinstance(item, dict)
+            and isinstance(item.get("chunk"), int)
+            and isinstance(item.get("text"), str)
+        ):
+            raise UsageError(f'{where}: each evidence must be {{"chunk": int, "text": str}}')
+        evidence.append(Evidence(item["chunk"], item["text"]))
+    try:
+        return Question(
+            record["question"],
+            _strings(record["answers"], f'{where}, "answers"'),
+            record.get("kind", "text"),
+            asked_after,
+            tuple(evidence),
+            _strings(record.get("distractors", []), f'{where}, "distractors"'),
+        )
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _check_keys(
+    record: Mapping[str, Any], *, required: set[str], optional: set[str], where: str
+) -> None:
+    missing, unknown = required - record.keys(), record.keys() - required - optional
+    if missing:
+        raise UsageError(f"{where}: missing {', '.join(sorted(missing))}")
+    if unknown:
+        raise UsageError(
+            f"{where}: unknown field {nearest(sorted(unknown)[0], required | optional)}".replace(
+                "unknown field", f'unknown field "{sorted(unknown)[0]}":'
+            )
+        )
+
+
+def _strings(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"{where} must be a list of strings")
+    return tuple(value)
+
+
+def write_jsonl(path: Path | str, episodes: Iterable[Episode]) -> int:
+    """Write one episode per line (UTF-8, sorted keys) and return how many; whole or not at all."""
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    count = 0
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            for episode in episodes:
+                file.write(
+                    json.dumps(episode_to_dict(episode), ensure_ascii=False, sort_keys=True) + "\n"
+                )
+                count += 1
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def read_jsonl(path: Path | str) -> Iterator[Episode]:
+    """Yield the episodes of a JSON Lines file, one at a time.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is not an episode (named by line number).
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _parse_line(line, f"{path}, line {number}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read episodes from {path}: {error}") from error
+
+
+def _parse_line(line: str, where: str) -> Episode:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{where}: not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise UsageError(f"{where}: must be a JSON object, got {type(record).__name__}")
+    return episode_from_dict(record, where)
