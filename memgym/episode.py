@@ -6,7 +6,7 @@ lazy sequence for procedural tasks, whose text is made chunk by chunk and never 
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -122,6 +122,32 @@ class Episode:
             for index, question in enumerate(self.questions)
             if (last if question.asked_after is None else question.asked_after) == chunk_index
         )
+
+    def first(self, chunks: int) -> "Episode":
+        """Return the episode cut after its first ``chunks`` chunks.
+
+        Kept are the questions whose evidence lies there and that are asked there or at the end; a
+        question without known evidence is kept.
+
+        Raises:
+            UsageError: ``chunks`` is below 1, or no question is left.
+        """
+        if chunks < 1:
+            raise UsageError(f"max_chunks must be at least 1, got {chunks}")
+        if chunks >= len(self.chunks):
+            return self
+        kept = tuple(
+            question
+            for question in self.questions
+            if (question.asked_after or 0) < chunks
+            and all(item.chunk < chunks for item in question.evidence)
+        )
+        if not kept:
+            raise UsageError(
+                f'episode "{self.id}": its first {chunks} chunks hold no answer to any question; '
+                f"use more of its {len(self.chunks)} chunks"
+            )
+        return replace(self, id=f"{self.id}#{chunks}", chunks=self.chunks[:chunks], questions=kept)
 
     def count_tokens(self, count: Callable[[str], int]) -> int:
         """Return the tokens of all chunks, made and counted one at a time."""

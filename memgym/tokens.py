@@ -65,6 +65,10 @@ class _CuttingCounter:
 
     name: str
 
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        # Copies and worker processes take the counter by name; the tokenizers cannot be pickled.
+        return get_counter, (self.name,)
+
     def _encode(self, text: str) -> Sequence[int]:
         raise NotImplementedError
 

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The Gymnasium environments; importing :mod:`memgym` registers them."""

@@ -1,1 +1,12 @@
-"""Placeholder."""
+"""Data sources: the registry, builders from raw public formats, procedural tasks."""
+
+from memgym.tasks.registry import (
+    DATA_VARIABLE,
+    EpisodeSet,
+    Source,
+    get_source,
+    load_source,
+    source_names,
+)
+
+__all__ = ["DATA_VARIABLE", "EpisodeSet", "Source", "get_source", "load_source", "source_names"]

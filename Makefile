@@ -1,0 +1,44 @@
+# The two commands of the README: `make bench` and `make test`. Everything else is optional.
+# Each makes .venv and installs what it needs; a stamp per extra keeps the second call instant.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+ARGS ?=
+
+.PHONY: bench test fix speed clean help
+
+help:            ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
+
+bench: $(VENV)/core.stamp   ## run every baseline on the embedded suite (and on MEMGYM_DATA if set), print the table
+	$(BIN)/memgym bench $(ARGS)
+
+test: $(VENV)/test.stamp    ## format, lint, types, tests with coverage
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+
+fix: $(VENV)/test.stamp     ## format and mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+speed: $(VENV)/test.stamp   ## side-by-side speed measurements
+	$(BIN)/python -m pytest benchmarks/speed -q -s -p no:xdist --benchmark-columns=median,rounds $(ARGS)
+
+clean:           ## remove the virtual environment and build leftovers
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memgym needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/core.stamp

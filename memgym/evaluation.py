@@ -1,0 +1,134 @@
+"""Playing one episode with one agent and reporting what came out."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from memgym.agent import Agent, Briefing
+from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.episode import Episode
+
+__all__ = ["EpisodeResult", "environment_for", "play_episode"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeResult:
+    """One agent on one episode.
+
+    Attributes:
+        agent: Name of the agent.
+        episode_id: Id of the episode.
+        source: Registry name of its source.
+        split: Its split.
+        ability: The ability it tests.
+        seed: Seed of the agent's own choices.
+        score: Mean answer score, 0.0 to 1.0.
+        reward: Sum of the step rewards.
+        metrics: The environment's ``info["metrics"]`` of the last step.
+        steps: Environment steps taken.
+        calls: Tool calls made.
+        valid_calls: Tool calls that succeeded.
+        memory_digest: sha256 of the final memory.
+        answers: One record per question (see :class:`memgym.envs.grading.GradedAnswer`).
+        seconds: Wall time of the whole episode. Not part of :meth:`record`, which is the same
+            bytes for the same seed and actions.
+    """
+
+    agent: str
+    episode_id: str
+    source: str
+    split: str
+    ability: str
+    seed: int
+    score: float
+    reward: float
+    metrics: Mapping[str, float]
+    steps: int
+    calls: int
+    valid_calls: int
+    memory_digest: str
+    answers: tuple[Mapping[str, Any], ...]
+    seconds: float
+
+    def record(self) -> dict[str, Any]:
+        """Return everything but the wall time as JSON values."""
+        record = asdict(self)
+        del record["seconds"]
+        return record
+
+
+def environment_for(agent: type[Agent] | Agent, **settings: Any) -> MemAlphaEnv:
+    """Return an environment with the agent's own settings over the given ones.
+
+    Mappings (reader options, reward weights) are merged key by key.
+    """
+    merged = dict(settings)
+    for name, value in agent.settings.items():
+        given = merged.get(name)
+        merged[name] = {**given, **value} if isinstance(given, Mapping) else value
+    return MemAlphaEnv(**merged)
+
+
+def play_episode(
+    agent: Agent, env: MemAlphaEnv, episode: Episode | int | str, *, seed: int = 0
+) -> EpisodeResult:
+    """Play one episode to its end.
+
+    Args:
+        agent: Reset first; a privileged agent is given the episode with its golds.
+        env: Reset to ``episode``, with ``seed``.
+        episode: An episode, or an id or index of the environment's source.
+        seed: For the agent's and the environment's random choices.
+    """
+    start = time.perf_counter()
+    observation, info = env.reset(seed=seed, options={"episode": episode})
+    agent.reset(_briefing(agent, env, info, seed))
+    reset_info, reward, steps, calls, valid_calls = info, 0.0, 0, 0, 0
+    terminated = False
+    while not terminated:
+        action = _choose(agent, observation, info)
+        observation, step_reward, terminated, _, info = env.step(action)
+        reward += step_reward
+        steps += 1
+        calls += info["n_calls"]
+        valid_calls += info["n_valid_calls"]
+    return EpisodeResult(
+        agent=agent.name,
+        episode_id=reset_info["episode_id"],
+        source=reset_info["source"],
+        split=reset_info["split"],
+        ability=reset_info["ability"],
+        seed=seed,
+        score=info["metrics"]["correctness"],
+        reward=reward,
+        metrics=info["metrics"],
+        steps=steps,
+        calls=calls,
+        valid_calls=valid_calls,
+        memory_digest=env.memory.digest(),
+        answers=info["answers"],
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _briefing(agent: Agent, env: MemAlphaEnv, info: Mapping[str, Any], seed: int) -> Briefing:
+    return Briefing(
+        seed=seed,
+        info=info,
+        instructions=env.instructions,
+        tools=tuple(env.tool_names),
+        counter=env.memory.counter,
+        core_capacity_tokens=env.memory.core_capacity_tokens,
+        budget_tokens=env.memory.budget_tokens,
+        memory=env.memory,
+        episode=env.episode if agent.privileged else None,
+    )
+
+
+def _choose(agent: Agent, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Any:
+    if observation.get("question"):
+        answer = agent.answer(observation, info)
+        if answer is not None:
+            return [{"name": "answer", "arguments": {"text": answer}}]
+    return agent.act(observation, info)

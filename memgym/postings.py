@@ -1,0 +1,220 @@
+"""An inverted index under edits: which texts hold which terms, how often, and in what order.
+
+Not a ranking: :mod:`memgym.bm25` weighs what is counted here, and keys and texts are known there.
+
+A text is a *row*, a slice of one long stream of term ids; adding one costs little more than looking
+its words up. Rows are counted into postings in bulk when something is first read after an edit:
+recent rows into an unsorted *tail*, now and then the tail into the *base* that is sorted by term.
+A *slot* is a place in the list of texts. Replacing the text of a slot starts a new row; postings of
+rows that have lost their slot are passed over, and dropped when tail and base are next merged.
+"""
+
+from array import array
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Postings"]
+
+if TYPE_CHECKING:
+    IntegerArray: TypeAlias = array[int]
+Integers: TypeAlias = NDArray[np.int64]
+Small: TypeAlias = NDArray[np.int32]
+
+_HALF = 32  # two 31-bit numbers share an int64 sort key
+_LOW = (1 << _HALF) - 1
+_NOWHERE = int(np.iinfo(np.int64).max)  # first appearance of a term that no text holds
+_NO_SLOT = -1
+_TAIL = 8192  # postings; merging less often costs reads more than it saves
+
+
+class _TermIds(dict[str, int]):
+    """Word -> id; a word not seen before gets the next one."""
+
+    def __missing__(self, word: str) -> int:
+        term = self[word] = len(self)
+        return term
+
+
+class Postings:
+    """Term statistics of an ordered list of texts; what is read depends on the list alone."""
+
+    def __init__(self) -> None:
+        self._terms = _TermIds()
+        self._stream: IntegerArray = array("i")  # term ids of all rows, one row after the other
+        self._starts: IntegerArray = array("q", [0])  # row -> offset in the stream, and the end
+        self._slot_of: IntegerArray = array("q")  # row -> slot
+        self._row_of: IntegerArray = array("q")  # slot -> row
+        self._edited = False  # until then slots are rows, and ids are in order of appearance
+        self._counted = 0  # rows so far in df, tail and base
+        self._df: IntegerArray = array("q")  # by term
+        self._tail = np.empty((3, 0), np.int32)  # term, row, frequency
+        self._base = np.empty((2, 0), np.int32)  # row, frequency, by term
+        self._base_starts = np.zeros(1, np.int64)  # term -> column in `_base`, and the end
+        self._placed = 0  # rows so far in `_first`, none before the first edit
+        self._first: IntegerArray = array("q")  # by term: slot << 32 | place in its text
+        self._moved: set[int] = set()  # terms whose `_first` went away
+
+    # ------------------------------------------------------------------ edits
+
+    @property
+    def dead_rows(self) -> int:
+        """Number of rows that only take up space."""
+        return self._slot_of.count(_NO_SLOT)
+
+    def append(self, words: list[str]) -> None:
+        """Add a text in the next slot."""
+        self._row_of.append(len(self._slot_of))
+        self._add_row(len(self._row_of) - 1, words)
+
+    def replace(self, slot: int, words: list[str]) -> None:
+        """Put another text in place of the one in a slot."""
+        self.remove(slot)
+        self._row_of[slot] = len(self._slot_of)
+        self._add_row(slot, words)
+
+    def remove(self, slot: int) -> None:
+        """Take the text out of a slot, which stays empty."""
+        self._count()
+        self._place()
+        row = self._row_of[slot]
+        terms = np.unique(self._row(row))
+        np.asarray(self._df)[terms] -= 1
+        first_here = np.asarray(self._first)[terms] >> _HALF == slot
+        self._moved.update(terms[first_here].tolist())
+        self._slot_of[row] = _NO_SLOT
+        self._edited = True
+
+    def _add_row(self, slot: int, words: list[str]) -> None:
+        self._stream.extend(map(self._terms.__getitem__, words))
+        self._starts.append(len(self._stream))
+        self._slot_of.append(slot)
+
+    def _row(self, row: int) -> Small:
+        return np.asarray(self._stream)[self._starts[row] : self._starts[row + 1]]
+
+    # ------------------------------------------------------------------ counting
+
+    def _count(self) -> None:
+        """Bring df and postings up to date with the rows."""
+        begin, end = self._counted, len(self._slot_of)
+        if begin == end:
+            return
+        self._counted = end
+        stream, lengths = self._rows_from(begin)
+        rows = np.repeat(np.arange(begin, end), lengths)
+        pairs = np.sort(stream.astype(np.int64) << _HALF | rows)
+        starts = _run_starts(pairs)
+        frequencies = np.diff(starts, append=len(pairs))
+        pairs = pairs[starts]
+        terms = pairs >> _HALF
+        starts = _run_starts(terms)
+        self._df.extend([0] * (len(self._terms) - len(self._df)))
+        np.asarray(self._df)[terms[starts]] += np.diff(starts, append=len(terms))
+        tail = np.array([terms, pairs & _LOW, frequencies], np.int32)
+        self._tail = np.concatenate([self._tail, tail], axis=1)
+        if self._tail.shape[1] > _TAIL + self._base.shape[1] // 32:
+            self._merge()
+
+    def _place(self) -> None:
+        """Bring `_first` up to date with the rows, but for `_moved`."""
+        begin, self._placed = self._placed, len(self._slot_of)
+        if begin == self._placed:
+            return
+        stream, lengths = self._rows_from(begin)
+        starts = np.cumsum(lengths) - lengths
+        slots = np.asarray(self._slot_of)[begin:]
+        places = np.repeat((slots << _HALF) - starts, lengths) + np.arange(len(stream))
+        self._first.extend([_NOWHERE] * (len(self._terms) - len(self._first)))
+        np.minimum.at(np.asarray(self._first), stream, places)
+
+    def _rows_from(self, begin: int) -> tuple[Small, Integers]:
+        starts = np.asarray(self._starts)[begin:]
+        return np.asarray(self._stream)[starts[0] :], np.diff(starts)
+
+    def _merge(self) -> None:
+        """Sort the tail into the base, and drop what belongs to rows without a slot."""
+        in_base = np.repeat(np.arange(len(self._base_starts) - 1), np.diff(self._base_starts))
+        terms = np.concatenate([in_base, self._tail[0]])
+        postings = np.concatenate([self._base, self._tail[1:]], axis=1)
+        if self._edited:
+            alive = np.asarray(self._slot_of)[postings[0]] != _NO_SLOT
+            terms, postings = terms[alive], postings[:, alive]
+        self._base = postings[:, np.argsort(terms, kind="stable")]
+        per_term = np.bincount(terms, minlength=len(self._df))
+        self._base_starts = np.concatenate([[0], np.cumsum(per_term)])
+        self._tail = self._tail[:, :0]
+
+    # ------------------------------------------------------------------ reading
+
+    def find(self, word: str) -> int | None:
+        """Return the id of a word, or None if no text ever held it."""
+        return self._terms.get(word)
+
+    def df(self) -> Integers:
+        """Return the number of texts that hold each term, by id. Only valid until the next edit."""
+        self._count()
+        return np.asarray(self._df)
+
+    def of_term(self, term: int) -> tuple[Integers, Small]:
+        """Return the slots whose texts hold a term, in no order, and how often each does."""
+        self._count()
+        found = self._tail[1:, np.flatnonzero(self._tail[0] == term)]
+        if term < len(self._base_starts) - 1:
+            begin, end = self._base_starts[term : term + 2].tolist()
+            found = np.concatenate([self._base[:, begin:end], found], axis=1)
+        if not self._edited:
+            return found[0].astype(np.int64), found[1]
+        slots = np.asarray(self._slot_of)[found[0]]
+        alive = slots != _NO_SLOT
+        return slots[alive], found[1, alive]
+
+    def of_terms(self, terms: Integers) -> tuple[Integers, Small, Integers]:
+        """Return slots and frequencies of several terms together, in no order.
+
+        The third array says which of ``terms``, by index, each posting belongs to. Takes time in
+        proportion to the postings found (and the tail), not to the number of texts.
+        """
+        self._count()
+        begins, ends = self._base_starts[:-1], self._base_starts[1:]
+        in_base = np.flatnonzero(terms < len(begins))
+        lengths = ends[terms[in_base]] - begins[terms[in_base]]
+        offsets = begins[terms[in_base]] - (np.cumsum(lengths) - lengths)
+        columns = np.repeat(offsets, lengths) + np.arange(lengths.sum())
+        index = np.full(len(self._df), -1, np.int16)
+        index[terms] = np.arange(len(terms))
+        tail_index = index[self._tail[0]]
+        in_tail = np.flatnonzero(tail_index >= 0)
+        found = np.concatenate([self._base[:, columns], self._tail[1:, in_tail]], axis=1)
+        which = np.concatenate([np.repeat(in_base, lengths), tail_index[in_tail]])
+        slots = np.asarray(self._slot_of)[found[0]]
+        alive = np.flatnonzero(slots != _NO_SLOT)
+        return slots[alive], found[1, alive], which[alive]
+
+    def appearance_order(self) -> Integers | slice:
+        """Return an index of :meth:`df`: the terms in use, by first appearance in the list."""
+        self._count()
+        if not self._edited:
+            return slice(None)
+        self._place()
+        for term in sorted(self._moved):
+            self._first[term] = self._find_first(term)
+        self._moved.clear()
+        first = np.asarray(self._first)
+        return np.argsort(first, kind="stable")[: np.count_nonzero(first != _NOWHERE)]
+
+    def _find_first(self, term: int) -> int:
+        slots, _ = self.of_term(term)
+        if not len(slots):
+            return _NOWHERE
+        slot = int(slots.min())
+        return slot << _HALF | int(np.argmax(self._row(self._row_of[slot]) == term))
+
+
+def _run_starts(values: Integers) -> Integers:
+    """Return the indices at which a run of equal values starts."""
+    changes = np.empty(len(values), np.bool_)
+    changes[:1] = True
+    np.not_equal(values[1:], values[:-1], out=changes[1:])
+    return np.flatnonzero(changes)

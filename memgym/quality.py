@@ -1,0 +1,67 @@
+"""Content quality of what was written (reward term r4), by deterministic rules.
+
+The published term asks a 32B model whether an item is valid for its memory type, seeing the item
+alone. These rules see the chunk too and need no model. An item is valid if all of these hold:
+
+- it is not about the memory itself and not a placeholder ("core memory updated", "nothing new");
+- it has at least three words;
+- it is grounded: three fifths of its content words occur in the chunk or in the text it replaces;
+- it selects: at most half of the chunk's words, once the chunk has more than 80 (the core may
+  gather more: it is bounded by its capacity);
+- an episodic item says when: a date, a clock time, a weekday, a month or a relative day.
+"""
+
+import re
+
+from memgym.text import MONTHS
+
+__all__ = ["content_is_valid"]
+
+_WORD = re.compile(r"\w+")
+_SELF_TALK = re.compile(
+    r"\b(?:core|semantic|episodic)[ _]memor(?:y|ies)\b"
+    r"|\bmemory (?:has been |was |is )?(?:updated|empty)\b"
+    r"|\bnothing (?:new|to (?:store|remember|add))\b|^\W*(?:n/?a|none|todo|placeholder|empty)\W*$",
+    re.IGNORECASE,
+)
+_TIME = re.compile(
+    r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}:\d{2}\b|\b\d{1,2}(?:st|nd|rd|th)\b|\b(?:1[5-9]|2[01])\d{2}\b"
+    r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b(?:today|yesterday|tomorrow|tonight)\b"
+    r"|\b(?:last|next|this) (?:week|month|year|night|morning|evening)\b"
+    rf"|\b(?:{'|'.join(MONTHS)})\b",
+    re.IGNORECASE,
+)
+_MIN_WORDS = 3
+_GROUNDED_SHARE = 3 / 5
+_SELECTED_SHARE = 1 / 2
+_SHORT_CHUNK_WORDS = 80
+_FUNCTION_WORD_CHARACTERS = 3
+
+
+def content_is_valid(memory_type: str, content: str, chunk: str, replaced: str = "") -> bool:
+    """Whether a written item passes every rule of this module.
+
+    Args:
+        memory_type: ``core``, ``semantic`` or ``episodic``.
+        content: The text that was written.
+        chunk: The chunk that was being read.
+        replaced: The text that an update replaced, ``""`` otherwise.
+    """
+    words = _words(content)
+    if len(words) < _MIN_WORDS or _SELF_TALK.search(content):
+        return False
+    chunk_words = _words(chunk)
+    known = set(chunk_words)
+    known.update(_words(replaced))
+    telling = [word for word in words if len(word) > _FUNCTION_WORD_CHARACTERS or word.isdigit()]
+    if sum(word in known for word in telling) < _GROUNDED_SHARE * len(telling):
+        return False
+    if memory_type == "core":
+        return True
+    if len(chunk_words) > _SHORT_CHUNK_WORDS and len(words) > _SELECTED_SHARE * len(chunk_words):
+        return False
+    return memory_type != "episodic" or _TIME.search(content) is not None
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())

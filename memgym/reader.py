@@ -1,0 +1,199 @@
+r"""Readers answer the questions from the memory alone; they are frozen and outside the policy.
+
+The embedded default, :class:`VerbatimReader`, needs no model: its answer *is* the retrieved memory
+text, cut to a token budget. It measures whether the memory holds and surfaces the answer, not
+whether a model would understand it; state it beside every score.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from memgym.episode import QuestionKind
+from memgym.errors import UsageError, nearest
+from memgym.memory import STORES, Found, Memory
+from memgym.text import MONTHS, find_dates, labelled_examples
+
+__all__ = ["READERS", "Reader", "ReaderAnswer", "ReaderQuestion", "VerbatimReader", "make_reader"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderQuestion:
+    """What a reader is told: never the gold."""
+
+    question: str
+    kind: QuestionKind
+    preface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderAnswer:
+    """An answer and what it was made from.
+
+    Attributes:
+        text: The answer; ``""`` if there is none.
+        shown: Texts the reader had before it, in the order shown (core first, if any).
+        memory_ids: Ids of the retrieved items among them.
+        failed: Whether the reader broke down (scored 0 and counted as a failure).
+    """
+
+    text: str
+    shown: tuple[str, ...]
+    memory_ids: tuple[str, ...]
+    failed: bool = False
+
+
+class Reader(Protocol):
+    """Answers a batch of questions from one memory."""
+
+    name: str
+
+    def answer(self, questions: Sequence[ReaderQuestion], memory: Memory) -> list[ReaderAnswer]:
+        """Return one answer per question, in order; never raises on any memory content."""
+        ...
+
+
+def retrieve(memory: Memory, question: str, *, top_k: int, budget_tokens: int) -> list[Found]:
+    """Return the items a reader may see for one question.
+
+    BM25 over each store separately with the bare question, ``top_k`` each; the two lists are
+    interleaved by rank and cut at ``budget_tokens``. The last item that does not fit whole is cut
+    to what is left of the budget.
+    """
+    lists = [memory.search(question, name, top_k) for name in STORES]
+    left = budget_tokens
+    chosen: list[Found] = []
+    for found in _interleave(lists):
+        tokens = memory.item_tokens(found.memory_type, found.memory_id)
+        if tokens > left:
+            head = memory.counter.head(found.content, left)
+            if head.strip():
+                chosen.append(found._replace(content=head))
+            break
+        chosen.append(found)
+        left -= tokens
+    return chosen
+
+
+def _interleave(lists: Sequence[Sequence[Found]]) -> Iterable[Found]:
+    for rank in range(max(map(len, lists), default=0)):
+        for items in lists:
+            if rank < len(items):
+                yield items[rank]
+
+
+class VerbatimReader:
+    r"""Answers with the retrieved memory text itself.
+
+    ``text``, ``keywords``: core and retrieved items, best first. ``order``: the same items in the
+    order in which the memory holds them. ``label``: the vote of the labelled examples among them,
+    each weighted by 1/rank of its item, as ``\boxed{label}``. ``state``: the one latest applicable
+    item about the subject (see :func:`latest_applicable`).
+
+    Args:
+        budget_tokens: Tokens of retrieved text; the core is shown beside it and not counted.
+        top_k: Items retrieved per store.
+
+    Raises:
+        UsageError: an argument is below 1.
+    """
+
+    name = "verbatim"
+
+    def __init__(self, budget_tokens: int = 1_024, top_k: int = 20) -> None:
+        for name, value in (("reader budget_tokens", budget_tokens), ("reader top_k", top_k)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UsageError(f"{name} must be an integer of at least 1, got {value!r}")
+        self.budget_tokens = budget_tokens
+        self.top_k = top_k
+
+    def answer(self, questions: Sequence[ReaderQuestion], memory: Memory) -> list[ReaderAnswer]:
+        """Return one answer per question (see the class)."""
+        return [self._answer_one(question, memory) for question in questions]
+
+    def _answer_one(self, question: ReaderQuestion, memory: Memory) -> ReaderAnswer:
+        found = retrieve(
+            memory, question.question, top_k=self.top_k, budget_tokens=self.budget_tokens
+        )
+        if question.kind == "order":
+            found.sort(key=_memory_order)
+        core = (memory.core,) if memory.core else ()
+        shown = core + tuple(item.content for item in found)
+        if question.kind == "label":
+            text = _vote(core, found)
+        elif question.kind == "state":
+            text = latest_applicable(question.question, found) or memory.core
+        else:
+            text = "\n".join(shown)
+        return ReaderAnswer(text, shown, tuple(item.memory_id for item in found))
+
+
+def _memory_order(item: Found) -> tuple[int, int]:
+    return STORES.index(item.memory_type), int(item.memory_id[1:])
+
+
+def _vote(core: Sequence[str], found: Sequence[Found]) -> str:
+    """Return the boxed label with most weight; ties go to the label met first."""
+    weights: dict[str, float] = {}
+    for rank, text in enumerate([*(item.content for item in found), *core], 1):
+        for example in labelled_examples(text):
+            weights[example.label] = weights.get(example.label, 0.0) + 1.0 / rank
+    if not weights:
+        return ""
+    return f"\\boxed{{{max(weights, key=lambda label: weights[label])}}}"
+
+
+_QUESTION_WORDS = frozenset(
+    "what when where which who whom whose why how is was were are did does do has had have "
+    "as at in on by of for from according tell name give".split()
+)
+_MONTH_NAMES = frozenset(month.lower() for month in MONTHS)
+_CAPITALISED = re.compile(r"\b[^\W\d_a-z]\w*(?:['’]\w+)?")
+
+
+def proper_names(question: str) -> list[str]:
+    """Return the capitalised words of a question that can name its subject, without months."""
+    words = [
+        match.removesuffix("'s").removesuffix("’s") for match in _CAPITALISED.findall(question)
+    ]
+    return [w for w in words if w.lower() not in _MONTH_NAMES and w.lower() not in _QUESTION_WORDS]
+
+
+def latest_applicable(question: str, found: Sequence[Found]) -> str:
+    """Return the text of the item that states what held at the time the question asks about.
+
+    Candidates contain every proper name of the question. If any of them carries a calendar date,
+    only dated ones count, an item's date being its first; those later than the question's own date
+    are dropped; the latest wins, among equals the one inserted last. ``""`` if there is none.
+    """
+    names = proper_names(question)
+    asked = find_dates(question)
+    until = asked[0] if asked else "9999"
+    candidates = [item for item in found if all(name in item.content for name in names)]
+    dated = [(dates[0], item) for item in candidates if (dates := find_dates(item.content))]
+    if dated:
+        dated = [pair for pair in dated if pair[0] <= until]
+    else:
+        dated = [("", item) for item in candidates]
+    if not dated:
+        return ""
+    return max(dated, key=lambda pair: (pair[0], _memory_order(pair[1])[1]))[1].content
+
+
+READERS: dict[str, Any] = {"verbatim": VerbatimReader}
+
+
+def make_reader(name: str | Literal["verbatim"], **options: Any) -> Reader:
+    """Return the reader called ``name``.
+
+    Raises:
+        UsageError: no such reader, or an option it does not take.
+    """
+    if name not in READERS:
+        raise UsageError(f'unknown reader "{name}": {nearest(name, READERS)}')
+    try:
+        reader: Reader = READERS[name](**options)
+    except TypeError as error:
+        raise UsageError(f'reader "{name}": {error}') from error
+    return reader

@@ -1,0 +1,112 @@
+"""The four reward terms and their weights.
+
+=================  =======  ==========================================================  ========
+key                paper    meaning                                                     paid
+=================  =======  ==========================================================  ========
+``correctness``    r1       mean score of the episode's questions                       at the end
+``format``         r2       share of the step's calls that succeeded                    each step
+``compression``    r3       1 - memory tokens / chunk tokens (negative if it is larger)  at the end
+``content``        r4       share of the step's written items that are valid            each step
+=================  =======  ==========================================================  ========
+
+``reward = correctness + 0.05 compression + format + 0.1 content`` (Mem-alpha, section 3.3, with the
+weights of its main run). Two rules differ unless ``paper`` is asked for, because the published ones
+punish what is right: deletes are left out of ``content`` instead of scoring 0, and a step without
+calls scores 1 instead of 0 in both step terms if the episode's evidence shows that its chunk held
+nothing to store.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from memgym.errors import UsageError, nearest
+from memgym.execute import ToolResult
+from memgym.quality import content_is_valid
+
+__all__ = [
+    "DEFAULT_WEIGHTS",
+    "REWARD_RULES",
+    "REWARD_TERMS",
+    "checked_weights",
+    "compression",
+    "step_terms",
+    "weighted_sum",
+]
+
+REWARD_TERMS = ("correctness", "format", "compression", "content")
+DEFAULT_WEIGHTS: Mapping[str, float] = {
+    "correctness": 1.0,
+    "format": 1.0,
+    "compression": 0.05,
+    "content": 0.1,
+}
+REWARD_RULES = ("default", "paper")
+
+
+def checked_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the default weights overridden by ``weights``.
+
+    Raises:
+        UsageError: a term is unknown or a weight is not a finite number.
+    """
+    merged = dict(DEFAULT_WEIGHTS)
+    for term, weight in (weights or {}).items():
+        if term not in merged:
+            raise UsageError(
+                f'reward_weights: unknown term "{term}": {nearest(term, REWARD_TERMS)}'
+            )
+        number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not number or not math.isfinite(weight):
+            raise UsageError(f'reward_weights["{term}"] must be a finite number, got {weight!r}')
+        merged[term] = float(weight)
+    return merged
+
+
+def weighted_sum(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """Return the reward of one step."""
+    return float(sum(weights[term] * terms[term] for term in REWARD_TERMS))
+
+
+def compression(memory_tokens: int, chunk_tokens: int) -> float:
+    """Return r3, not clamped, as published; 0.0 before anything was read."""
+    return 1.0 - memory_tokens / chunk_tokens if chunk_tokens else 0.0
+
+
+def step_terms(
+    results: Sequence[ToolResult], chunk: str, *, rules: str, nothing_to_store: bool
+) -> dict[str, float]:
+    """Return ``format`` and ``content`` of one step.
+
+    Args:
+        results: The step's tool results, in order.
+        chunk: The chunk that was shown.
+        rules: ``default`` or ``paper`` (see the module).
+        nothing_to_store: Whether the chunk is known to hold no evidence.
+    """
+    if not results:
+        neutral = float(rules == "default" and nothing_to_store)
+        return {"format": neutral, "content": neutral}
+    succeeded = sum(result.status == "ok" for result in results) / len(results)
+    return {"format": succeeded, "content": _content(results, chunk, rules)}
+
+
+def _content(results: Sequence[ToolResult], chunk: str, rules: str) -> float:
+    judged: list[bool] = []
+    for result in results:
+        name = result.call.name
+        if name in ("new_memory_insert", "memory_update") and result.status == "ok":
+            arguments = getattr(result.call, "arguments", {})
+            content = arguments.get("content", arguments.get("new_content", ""))
+            judged.append(content_is_valid(result.memory_type, content, chunk, result.removed))
+        elif rules == "paper" or not _left_out(result):
+            judged.append(False)
+    return sum(judged) / len(judged) if judged else 1.0
+
+
+def _left_out(result: ToolResult) -> bool:
+    """Whether a call writes nothing and so says nothing about content quality."""
+    return result.status == "ok" and result.call.name in (
+        "memory_delete",
+        "search_memory",
+        "answer",
+    )

@@ -1,0 +1,355 @@
+"""Long-range understanding: a story of many threads that runs through all chunks.
+
+Every chunk is a chapter. A *thread* is one protagonist with 6 to 10 events of four kinds (comes to
+a place, obtains a thing, meets a person, mends something), spread over the whole text and told in
+the order of happening, except that in some threads one event from long before the story is told
+late, in a sentence that says so. Each event is one sentence that names the protagonist in full and
+the value, which occurs nowhere else in the story. Between them stand events of other people, who
+share names with the protagonists, and prose in which nothing happens.
+
+A thread gives up to three questions: what happened to the protagonist (kind ``keywords``, one
+keyword per event) and, for two kinds of events, the values in the order of happening (kind
+``order``). Evidence stands in the order of happening.
+
+Wording is in ``story_forms`` and ``story_filler``. Test episodes use names, values and event forms
+that occur in no training or validation episode.
+"""
+
+import functools
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from memgym.episode import Episode, Evidence, Question
+from memgym.tasks.procedural import story_filler, story_forms
+from memgym.tasks.procedural.engine import (
+    LazyChunks,
+    ProceduralOptions,
+    check_split,
+    chunk_count,
+    chunk_date,
+    chunk_target,
+    count_tokens,
+    episode_id,
+    episode_metadata,
+    generator,
+)
+from memgym.tasks.procedural.mixing import Deck, Mixer, Unit, as_sentence, spread
+from memgym.tasks.procedural.story_forms import KINDS
+from memgym.tasks.procedural.words import pool, split_of, with_article
+
+__all__ = ["build", "value_pool"]
+
+_EVENT_TOKENS = 24  # of one event sentence on average
+_UNIT_TOKENS = 20.0  # of one sentence of any sort on average
+_JOINT_TOKENS = 0.15  # of the line breaks between paragraphs, per sentence
+_EVENTS_IN_ROOM = 0.6  # largest share of the facts that protagonists may take
+_PER_THREAD = 3  # questions
+_VISIT, _FIND, _MEET, _MEND = range(len(KINDS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """One event of a thread: what happens and where in the text it is told."""
+
+    kind: int
+    value: str
+    position: float
+    text: str
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(int(self.position), self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """One protagonist: full name, events in order of happening, kinds fit for order questions."""
+
+    who: str
+    events: tuple[_Event, ...]
+    ordered_kinds: tuple[int, ...]
+
+
+@functools.cache
+def value_pool(kind: int, split: str) -> tuple[str, ...]:
+    """Return the values of the kind with index ``kind`` (none for people); splits are disjoint."""
+    pairs = (f"{left} {right}" for left in KINDS[kind].lefts for right in KINDS[kind].rights)
+    return tuple(value for value in pairs if split_of(value) == split)
+
+
+def build(split: str, index: int, options: ProceduralOptions) -> Episode:
+    """Return episode ``index`` of ``split``, a function of its arguments alone.
+
+    A text too short for ``options.questions`` has fewer threads and so fewer questions (at least
+    one thread).
+
+    Raises:
+        UsageError: no such split.
+    """
+    check_split(split)
+    name = episode_id("long_range_understanding", split, index, options)
+    rng = generator(f"{name}/plan")
+    title = rng.choice(story_filler.TITLES)
+    writer = _Writer(split)
+    chunks = chunk_count(options)
+    cast = _Cast(split, rng)
+    threads = tuple(_thread(cast, writer, chunks, rng) for _ in range(_thread_count(options)))
+    maker = _Chapters(
+        name, title, options, writer, tuple(cast.names), cast.background(), _told(threads)
+    )
+    return Episode(
+        id=name,
+        source="procedural-long-range-understanding",
+        ability="long_range_understanding",
+        chunks=LazyChunks(chunks, maker),
+        questions=_questions(threads, split, options, rng),
+        metadata={
+            **episode_metadata(split, options),
+            "title": title,
+            "threads": len(threads),
+            "question_preface": (
+                f'The texts you read are chapters of "{title}". Answer with the names, places and '
+                "things in question, in the order of happening, not of telling."
+            ),
+        },
+    )
+
+
+def _thread_count(options: ProceduralOptions) -> int:
+    wanted = -(-options.questions // _PER_THREAD)
+    room = options.tokens * (1 - options.filler) * _EVENTS_IN_ROOM / (8 * _EVENT_TOKENS)
+    return max(1, min(wanted, int(room)))
+
+
+class _Cast:
+    """Gives out names and values while the threads are planned, none twice if it can be helped."""
+
+    def __init__(self, split: str, rng: random.Random) -> None:
+        self.names: list[str] = []
+        self._split = split
+        self._rng = rng
+        self._taken: set[str] = set()
+        self._left: dict[int, list[str]] = {}
+
+    def person(self) -> str:
+        """Return the full name of somebody new."""
+        while True:
+            first = self._rng.choice(pool("person_first", self._split))
+            name = f"{first} {self._rng.choice(pool('person_last', self._split))}"
+            if name not in self._taken:
+                self._taken.add(name)
+                return name
+
+    def value(self, kind: int) -> str:
+        """Return a new value of a kind; half of each pool is kept for the background."""
+        if kind == _MEET:
+            return self.person()
+        if not self._left.get(kind):
+            values = self._background_and_asked(kind)[1]
+            self._left[kind] = self._rng.sample(values, len(values))
+        return self._left[kind].pop()
+
+    def background(self) -> "_Background":
+        """Return what is left for everybody else, once all threads are planned."""
+        values = tuple(self._background_and_asked(kind)[0] for kind in range(len(KINDS)))
+        return _Background(self._split, tuple(self.names), frozenset(self._taken), values)
+
+    def _background_and_asked(self, kind: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        values = value_pool(kind, self._split)
+        return values[::2], values[1::2]
+
+
+@dataclass(frozen=True, slots=True)
+class _Background:
+    """Names and values of the people nobody asks about."""
+
+    split: str
+    near: tuple[str, ...]
+    taken: frozenset[str]
+    values: tuple[tuple[str, ...], ...]
+
+    def person(self, rng: random.Random) -> str:
+        """Return a full name; half of them share a part with a protagonist's."""
+        while True:
+            parts = [
+                rng.choice(pool("person_first", self.split)),
+                rng.choice(pool("person_last", self.split)),
+            ]
+            if rng.random() < 0.5:
+                part = rng.randrange(2)
+                parts[part] = rng.choice(self.near).split(" ")[part]
+            if (name := " ".join(parts)) not in self.taken:
+                return name
+
+    def value(self, kind: int, rng: random.Random) -> str:
+        """Return a value that no protagonist has."""
+        return self.person(rng) if kind == _MEET else rng.choice(self.values[kind])
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Words events and remarks in one split."""
+
+    split: str
+
+    def event(self, kind: int, who: str, value: str, deck: Deck, *, past: bool = False) -> str:
+        """Return the sentence that tells an event; ``past``: from long before the story."""
+        test, words = self.split == "test", KINDS[kind]
+        if past:
+            forms = words.test_past_forms if test else words.past_forms
+            openings = story_forms.TEST_PAST_OPENINGS if test else story_forms.PAST_OPENINGS
+        else:
+            forms = words.test_forms if test else words.forms
+            openings = story_forms.TEST_OPENINGS if test else story_forms.OPENINGS
+        text = deck.draw(forms).format(who=who, v=value, av=with_article(value))
+        if past or deck.rng.random() < 0.6:
+            text = f"{deck.draw(openings)}, {text}"
+        return as_sentence(text)
+
+    def remark(self, name: str, background: _Background, deck: Deck) -> str:
+        """Return a sentence in which nothing happens; it may be about the person ``name``."""
+        rng = deck.rng
+        short = name.split(" ", 1)[0] if rng.random() < 0.6 else name
+        kind = rng.choices(
+            (
+                story_filler.ABOUT,
+                story_filler.SCENES,
+                story_filler.VOICES,
+                story_filler.ECHOES,
+            ),
+            (45, 33, 13, 9),
+        )[0]
+        return as_sentence(
+            deck.draw(kind).format(
+                name=short,
+                stem=background.value(_VISIT, rng).split(" ", 1)[0],
+                thing=background.value(_FIND, rng).split(" ", 1)[1],
+                part=background.value(_MEND, rng).split(" ", 1)[1],
+                **{slot: rng.choice(words) for slot, words in story_filler.SLOTS.items()},
+            )
+        )
+
+
+def _thread(cast: _Cast, writer: _Writer, chunks: int, rng: random.Random) -> _Thread:
+    """Plan one thread: two kinds with 3 to 5 and 3 events, up to two more of the others."""
+    who = cast.person()
+    cast.names.append(who)
+    main, second, *others = rng.sample(range(len(KINDS)), len(KINDS))
+    kinds = [main] * rng.randint(3, 5) + [second] * 3 + others[: rng.randint(0, 2)]
+    rng.shuffle(kinds)
+    past = rng.random() < 0.4
+    if past:  # what happened first is told in the second half
+        kinds.remove(main)
+        kinds.insert(0, main)
+    told = list(range(len(kinds)))
+    if past:
+        told.insert(rng.randint(len(told) // 2, len(told) - 1), told.pop(0))
+    positions = dict(zip(told, spread(len(kinds), chunks, rng), strict=True))
+    deck = Deck(rng)
+    events = []
+    for number, kind in enumerate(kinds):
+        value = cast.value(kind)
+        text = writer.event(kind, who, value, deck, past=past and number == 0)
+        events.append(_Event(kind, value, positions[number], text))
+    return _Thread(who, tuple(events), (main, second))
+
+
+def _told(threads: Iterable[_Thread]) -> dict[int, tuple[Unit, ...]]:
+    """Return the planned sentences of each chunk in the order in which they are told."""
+    events = sorted(
+        ((event.position, event.text, thread.who) for thread in threads for event in thread.events)
+    )
+    chunks: dict[int, list[Unit]] = {}
+    for position, text, who in events:
+        chunks.setdefault(int(position), []).append(Unit("planned", text, who))
+    return {chunk: tuple(units) for chunk, units in chunks.items()}
+
+
+def _questions(
+    threads: Sequence[_Thread], split: str, options: ProceduralOptions, rng: random.Random
+) -> tuple[Question, ...]:
+    """Return a summary question for each thread, then order questions until there are enough."""
+    deck = Deck(rng)
+    wanted: list[tuple[_Thread, int | None]] = [
+        *((thread, None) for thread in threads),
+        *((thread, thread.ordered_kinds[0]) for thread in threads),
+        *((thread, thread.ordered_kinds[1]) for thread in threads),
+    ]
+    wanted = wanted[: options.questions]
+    rng.shuffle(wanted)
+    midstream = set(rng.sample(range(len(wanted)), round(options.midstream * len(wanted))))
+    return tuple(
+        _question(thread, kind, split, deck, midstream=number in midstream)
+        for number, (thread, kind) in enumerate(wanted)
+    )
+
+
+def _question(
+    thread: _Thread, kind: int | None, split: str, deck: Deck, *, midstream: bool
+) -> Question:
+    test = split == "test"
+    if kind is None:
+        forms = story_filler.TEST_SUMMARY_QUESTIONS if test else story_filler.SUMMARY_QUESTIONS
+    else:
+        forms = KINDS[kind].test_order_questions if test else KINDS[kind].order_questions
+    events = [event for event in thread.events if kind is None or event.kind == kind]
+    return Question(
+        question=deck.draw(forms).format(who=thread.who),
+        answers=tuple(event.value for event in events),
+        kind="keywords" if kind is None else "order",
+        asked_after=int(max(event.position for event in events)) if midstream else None,
+        evidence=tuple(event.evidence for event in events),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chapters:
+    """Makes any chapter of one episode from its index alone."""
+
+    name: str
+    title: str
+    options: ProceduralOptions
+    writer: _Writer
+    names: tuple[str, ...]
+    background: _Background
+    planned: dict[int, tuple[Unit, ...]]
+
+    def __call__(self, index: int) -> str:
+        rng = generator(f"{self.name}/chunk/{index}")
+        deck = Deck(rng)
+        date = chunk_date(index, chunk_count(self.options))
+        header = f'[Chapter {index + 1} of "{self.title}", read on {date:%Y-%m-%d}]'
+
+        def fact() -> Unit:
+            who, kind = self.background.person(rng), rng.randrange(len(KINDS))
+            value = self.background.value(kind, rng)
+            return Unit("fact", self.writer.event(kind, who, value, deck), who)
+
+        def remark(subject: str) -> str:
+            stay = subject and rng.random() < 0.5
+            return self.writer.remark(
+                subject if stay else rng.choice(self.names), self.background, deck
+            )
+
+        mixer = Mixer(
+            rng=rng,
+            filler=self.options.filler,
+            unit_tokens=_UNIT_TOKENS,
+            joint_tokens=_JOINT_TOKENS,
+            fact=fact,
+            remark=remark,
+        )
+        target = chunk_target(self.options) - count_tokens(header) - 1
+        return f"{header}\n{_paragraphs(mixer.units(self.planned.get(index, ()), target), rng)}"
+
+
+def _paragraphs(units: Sequence[Unit], rng: random.Random) -> str:
+    """Return paragraphs of two to seven sentences; most begin with an event."""
+    paragraphs: list[list[str]] = [[]]
+    for unit in units:
+        size = len(paragraphs[-1])
+        if size >= 7 or (size >= 2 and unit.kind != "filler" and rng.random() < 0.5):
+            paragraphs.append([])
+        paragraphs[-1].append(unit.text)
+    return "\n".join(" ".join(sentences) for sentences in paragraphs)

@@ -1,0 +1,374 @@
+r"""Test-time learning: an unfamiliar set of numbered classes, taught by labelled examples.
+
+An episode has one concept family (sick plants, river signals, guild orders, counter requests) and
+6 to 20 classes with random numbers (fewer if the text is too short to teach them). A class is a
+handful of *cues*; each class shares one cue with the next, so a single cue may mislead. An example
+is a sentence with two cues and the number of its class. Questions are unseen sentences whose pair
+of cues occurs in no example, though each of the two cues does. Examples of all classes lie
+interleaved in every chunk, between remarks that mention cues without a number.
+
+Wording is in :mod:`memgym.tasks.procedural.label_forms`. Test episodes use cues and sentence forms
+that occur in no training or validation episode.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from memgym.episode import Episode, Evidence, Question
+from memgym.tasks.procedural.engine import (
+    LazyChunks,
+    ProceduralOptions,
+    check_split,
+    chunk_count,
+    chunk_date,
+    chunk_target,
+    count_tokens,
+    episode_id,
+    episode_metadata,
+    generator,
+)
+from memgym.tasks.procedural.label_forms import FAMILIES, TALK, Family
+from memgym.tasks.procedural.mixing import Deck, Mixer, Unit, as_sentence, spread
+from memgym.tasks.procedural.words import pool, split_of
+from memgym.text import format_example
+
+__all__ = ["build", "cue_pool"]
+
+_EXAMPLE_TOKENS = 34  # of one labelled example on average, both lines
+_UNIT_TOKENS = 28.0  # of one example or remark on average
+_MARKER_TOKENS = 1.3  # line breaks, "User:" and the like, per unit
+_LABELS = (6, 20)
+_LESSONS = (2, 10)  # planned examples per class
+_CUES = (3, 8)  # cues per class, shared ones included
+_EVIDENCE = 5
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Concept:
+    """One class: its number, its cues, and the pairs of cues that examples may use."""
+
+    label: str
+    cues: tuple[str, ...]
+    taught: tuple[Pair, ...]
+    held_out: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """One planned example: where it stands, what it teaches, and its two lines."""
+
+    chunk: int
+    concept: int
+    pair: Pair
+    text: str
+
+
+def cue_pool(family: Family, split: str) -> tuple[str, ...]:
+    """Return the cues of ``family`` that belong to ``split``; no cue is in two splits."""
+    cues = (f"{adjective} {noun}" for adjective in family.adjectives for noun in family.nouns)
+    return tuple(cue for cue in cues if split_of(cue) == split)
+
+
+def build(split: str, index: int, options: ProceduralOptions) -> Episode:
+    r"""Return episode ``index`` of ``split``, a function of its arguments alone.
+
+    Questions have kind ``label``; ``metadata["question_preface"]`` says that the answer is wanted
+    as ``\boxed{number}``.
+
+    Raises:
+        UsageError: no such split.
+    """
+    check_split(split)
+    name = episode_id("test_time_learning", split, index, options)
+    rng = generator(f"{name}/plan")
+    family = rng.randrange(len(FAMILIES))
+    lessons_each, concepts = _concepts(family, split, options, rng)
+    writer = _Writer(family, split)
+    lessons = _lessons(writer, concepts, lessons_each, chunk_count(options), rng)
+    questions = _questions(writer, concepts, lessons, options, rng)
+    chunks = _Chunks(name, writer, options, concepts, _texts_by_chunk(lessons))
+    kind = FAMILIES[family].class_word
+    return Episode(
+        id=name,
+        source="procedural-test-time-learning",
+        ability="test_time_learning",
+        chunks=LazyChunks(chunk_count(options), chunks),
+        questions=questions,
+        metadata={
+            **episode_metadata(split, options),
+            "family": FAMILIES[family].name,
+            "labels": len(concepts),
+            "question_preface": (
+                f"The texts you read contain sentences labelled with the number of a {kind}. Give "
+                "the number that belongs to the following sentence, and nothing else, in the form "
+                "\\boxed{number}."
+            ),
+        },
+    )
+
+
+def _concepts(
+    family: int, split: str, options: ProceduralOptions, rng: random.Random
+) -> tuple[int, tuple[_Concept, ...]]:
+    """Return how many planned examples each class gets, and the classes."""
+    room = int(options.tokens * (1 - options.filler) / _EXAMPLE_TOKENS)  # examples that fit
+    count = max(2, min(rng.randint(*_LABELS), max(room // 6, min(4, room // 3))))
+    lessons = max(_LESSONS[0], min(_LESSONS[1], int(room * 0.7) // count))
+    size = max(_CUES[0], min(_CUES[1], lessons))
+    lent = max(1, size // 4)
+    codes = rng.sample(range(10, 1000), count)
+    own = _own_cues(cue_pool(FAMILIES[family], split), count, size - lent, rng)
+    return lessons, tuple(
+        _concept(str(codes[k]), own[k], lent, own[(k + 1) % count][:lent], rng)
+        for k in range(count)
+    )
+
+
+def _own_cues(
+    cues: Sequence[str], classes: int, each: int, rng: random.Random
+) -> list[tuple[str, ...]]:
+    """Return disjoint sets of cues, in which no noun is used more often than need be."""
+    used: dict[str, int] = {}
+    ranked: list[tuple[int, str]] = []
+    for cue in rng.sample(cues, len(cues)):
+        noun = cue.split(" ", 1)[1]
+        ranked.append((used.get(noun, 0), cue))
+        used[noun] = used.get(noun, 0) + 1
+    ranked.sort(key=lambda pair: pair[0])  # stable: random among equals
+    chosen = [cue for _, cue in ranked[: classes * each]]
+    rng.shuffle(chosen)
+    return [tuple(chosen[k * each : (k + 1) * each]) for k in range(classes)]
+
+
+def _concept(
+    label: str, own: tuple[str, ...], lent: int, borrowed: tuple[str, ...], rng: random.Random
+) -> _Concept:
+    """Return the class of ``own`` cues, the first ``lent`` of them shared with the class before.
+
+    ``borrowed`` are those that the class after shares with it. Every pair of cues has at least one
+    that no other class has.
+    """
+    exclusive = own[lent:]
+    cues = (*own, *borrowed)
+    pairs = [
+        (first, second)
+        for at, first in enumerate(cues)
+        for second in cues[at + 1 :]
+        if first in exclusive or second in exclusive
+    ]
+    rng.shuffle(pairs)
+    cut = max(1, len(pairs) // 3)
+    return _Concept(label, cues, tuple(pairs[cut:]), tuple(pairs[:cut]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Words the sentences of one family in one split."""
+
+    family: int
+    split: str
+
+    def sentence(self, pair: Pair, deck: Deck) -> str:
+        """Return a sentence of an example, with both cues in either order."""
+        family = FAMILIES[self.family]
+        test = self.split == "test"
+        text = self._fill(deck.draw(family.test_forms if test else family.forms), pair, deck.rng)
+        if deck.rng.random() < 0.6:
+            opening = deck.draw(family.test_openings if test else family.openings)
+            text = f"{opening}, {text}"
+        return as_sentence(text)
+
+    def question(self, pair: Pair, deck: Deck) -> str:
+        """Return a sentence to be classified, with both cues in either order."""
+        family = FAMILIES[self.family]
+        forms = family.test_asked_forms if self.split == "test" else family.asked_forms
+        return as_sentence(self._fill(deck.draw(forms), pair, deck.rng))
+
+    def _fill(self, form: str, pair: Pair, rng: random.Random) -> str:
+        first, second = pair if rng.random() < 0.5 else pair[::-1]
+        return form.format(a=first, b=second, **self._scene(rng))
+
+    def example(self, concept: _Concept, pair: Pair, deck: Deck) -> str:
+        """Return the two lines of a labelled example."""
+        return format_example(self.sentence(pair, deck), concept.label)
+
+    def remark(self, concepts: Sequence[_Concept], deck: Deck) -> str:
+        """Return a sentence that teaches nothing; it may name a cue."""
+        rng = deck.rng
+        text = deck.draw(TALK).format(
+            cue=rng.choice(rng.choice(concepts).cues),
+            class_word=FAMILIES[self.family].class_word,
+            count=rng.choice(("two", "three", "four", "five", "six", "a dozen", "nine", "eight")),
+            day=rng.choice(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")),
+            **self._scene(rng),
+        )
+        return as_sentence(text)
+
+    def _scene(self, rng: random.Random) -> dict[str, str]:
+        return {
+            "who": rng.choice(pool("person_first", self.split)),
+            "where": rng.choice(FAMILIES[self.family].places),
+        }
+
+
+def _lessons(
+    writer: _Writer,
+    concepts: Sequence[_Concept],
+    each: int,
+    chunks: int,
+    rng: random.Random,
+) -> list[_Lesson]:
+    """Return the planned examples: every class and cue, classes interleaved over the text."""
+    wanted = [
+        (k, pair) for k, concept in enumerate(concepts) for pair in _covering(concept, each, rng)
+    ]
+    rng.shuffle(wanted)
+    deck = Deck(rng)
+    places = spread(len(wanted), chunks, rng)
+    return [
+        _Lesson(int(place), k, pair, writer.example(concepts[k], pair, deck))
+        for place, (k, pair) in zip(places, wanted, strict=True)
+    ]
+
+
+def _covering(concept: _Concept, count: int, rng: random.Random) -> list[Pair]:
+    """Return ``count`` taught pairs in which the cues occur about equally often."""
+    used = dict.fromkeys(concept.cues, 0)
+    chosen: list[Pair] = []
+    for _ in range(count):
+        pairs = rng.sample(concept.taught, len(concept.taught))
+        best = min(pairs, key=lambda pair: (used[pair[0]] + used[pair[1]], pair in chosen))
+        for cue in best:
+            used[cue] += 1
+        chosen.append(best)
+    return chosen
+
+
+def _questions(
+    writer: _Writer,
+    concepts: Sequence[_Concept],
+    lessons: Sequence[_Lesson],
+    options: ProceduralOptions,
+    rng: random.Random,
+) -> tuple[Question, ...]:
+    """Return the questions, as many for each class as can be, in random order."""
+    order = [k % len(concepts) for k in range(options.questions)]
+    rng.shuffle(order)
+    midstream = set(rng.sample(range(len(order)), round(options.midstream * len(order))))
+    by_concept = [
+        [lesson for lesson in lessons if lesson.concept == k] for k in range(len(concepts))
+    ]
+    deck = Deck(rng)
+    questions = []
+    for number, k in enumerate(order):
+        pair = rng.choice(concepts[k].held_out)
+        evidence = _evidence(pair, by_concept[k], rng)
+        questions.append(
+            Question(
+                question=writer.question(pair, deck),
+                answers=(concepts[k].label,),
+                kind="label",
+                asked_after=evidence[-1].chunk if number in midstream else None,
+                evidence=tuple(evidence),
+            )
+        )
+    return tuple(questions)
+
+
+def _evidence(pair: Pair, lessons: Sequence[_Lesson], rng: random.Random) -> list[Evidence]:
+    """Return planned examples that share a cue with ``pair`` in reading order, both cues if so.
+
+    Examples of the first and of the second cue are taken in turn; when they are few, others of the
+    same class fill up to three.
+    """
+    sides = [[lesson for lesson in lessons if cue in lesson.pair] for cue in pair]
+    chosen: list[_Lesson] = []
+    for turn in range(_EVIDENCE):
+        side = [lesson for lesson in sides[turn % 2] if lesson not in chosen]
+        if side:
+            chosen.append(rng.choice(side))
+    spare = [lesson for lesson in lessons if lesson not in chosen]
+    chosen.extend(rng.sample(spare, min(len(spare), max(0, 3 - len(chosen)))))
+    chosen.sort(key=lambda lesson: lesson.chunk)
+    return [Evidence(lesson.chunk, lesson.text) for lesson in chosen]
+
+
+def _texts_by_chunk(lessons: Sequence[_Lesson]) -> dict[int, tuple[Unit, ...]]:
+    texts: dict[int, tuple[Unit, ...]] = {}
+    for lesson in lessons:
+        texts[lesson.chunk] = (*texts.get(lesson.chunk, ()), Unit("planned", lesson.text))
+    return texts
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunks:
+    """Makes any chunk of one episode from its index alone."""
+
+    name: str
+    writer: _Writer
+    options: ProceduralOptions
+    concepts: tuple[_Concept, ...]
+    lessons: dict[int, tuple[Unit, ...]]
+
+    def __call__(self, index: int) -> str:
+        rng = generator(f"{self.name}/chunk/{index}")
+        date = chunk_date(index, chunk_count(self.options))
+        header = self._header(index, date)
+        deck = Deck(rng)
+        mixer = Mixer(
+            rng=rng,
+            filler=self.options.filler,
+            unit_tokens=_UNIT_TOKENS,
+            joint_tokens=_MARKER_TOKENS,
+            fact=lambda: self._further_example(deck),
+            remark=lambda _: self.writer.remark(self.concepts, deck),
+        )
+        target = chunk_target(self.options) - count_tokens(header)
+        units = mixer.units(self.lessons.get(index, ()), target)
+        lay_out = _conversation if index % 2 == 0 else _document
+        return f"{header}\n{lay_out(units, rng)}"
+
+    def _header(self, index: int, date: datetime) -> str:
+        if index % 2 == 0:
+            return f"[Conversation of {date:%Y-%m-%d %H:%M}]"
+        topic = FAMILIES[self.writer.family].topic
+        return f"[Document read on {date:%Y-%m-%d}: {topic}, sheet {index // 2 + 1}]"
+
+    def _further_example(self, deck: Deck) -> Unit:
+        concept = deck.rng.choice(self.concepts)
+        return Unit("fact", self.writer.example(concept, deck.rng.choice(concept.taught), deck))
+
+
+def _conversation(units: Sequence[Unit], rng: random.Random) -> str:
+    """Return turns: the user brings the examples, remarks come from both sides."""
+    lines: list[str] = []
+    speaker = ""
+    for at, unit in enumerate(units):
+        remark = unit.kind == "filler"
+        after_example = at > 0 and units[at - 1].kind != "filler"
+        if not remark:
+            lines.extend([] if speaker == "User" else ["User:"])
+            lines.append(unit.text)
+            speaker = "User"
+        elif not speaker or after_example or rng.random() < 0.5:
+            speaker = "Assistant" if speaker == "User" else "User"
+            lines.append(f"{speaker}: {unit.text}")
+        else:
+            lines[-1] = f"{lines[-1]} {unit.text}"
+    return "\n".join(lines)
+
+
+def _document(units: Sequence[Unit], rng: random.Random) -> str:
+    """Return paragraphs of remarks between the examples."""
+    lines: list[str] = []
+    for at, unit in enumerate(units):
+        joins = at > 0 and unit.kind == "filler" == units[at - 1].kind and rng.random() < 0.7
+        if joins:
+            lines[-1] = f"{lines[-1]} {unit.text}"
+        else:
+            lines.append(unit.text)
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""Every data source by name. Adding one is a builder file and one line in this table.
+
+A builder file has one function ``load(split, options, data) -> EpisodeSet``; it is imported when
+the source is first loaded, never by ``import memgym``.
+"""
+
+import functools
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from memgym.episode import ABILITIES, Ability
+from memgym.errors import UsageError, nearest
+from memgym.tasks.source import LABEL_PREFACE, EpisodeSet, Loader, Source
+
+__all__ = ["DATA_VARIABLE", "EpisodeSet", "Source", "get_source", "load_source", "source_names"]
+
+DATA_VARIABLE = "MEMGYM_DATA"
+"""Environment variable that names the data folder when no ``data`` argument is given."""
+
+_SPLITS = ("train", "validation", "test")
+
+
+def _builder(module: str) -> Loader:
+    """Return a loader that imports ``memgym.tasks.<module>`` when it is first called."""
+
+    def load(split: str, options: Mapping[str, Any], data: Path | None) -> EpisodeSet:
+        found = importlib.import_module(f"memgym.tasks.{module}")
+        return cast(EpisodeSet, found.load(split, options, data))
+
+    return load
+
+
+def _procedural(ability: Ability | None) -> Source:
+    name = "procedural" if ability is None else f"procedural-{ability.replace('_', '-')}"
+    what = "the four abilities in turn" if ability is None else ability.replace("_", " ")
+
+    def load(split: str, options: Mapping[str, Any], data: Path | None) -> EpisodeSet:
+        from memgym.tasks.procedural_set import load_procedural
+
+        return load_procedural(name, ability, split, options)
+
+    preface = LABEL_PREFACE if ability == "test_time_learning" else ""
+    summary = f"made-up text of any length with exact answers: {what}"
+    return Source(name, ability, "Apache-2.0", summary, _SPLITS, preface, "", load)
+
+
+# name, ability, licence, summary, splits, question preface, folder under the data folder, builder
+_SOURCES: tuple[Source, ...] = (
+    _procedural(None),
+    *(_procedural(ability) for ability in ABILITIES),
+    Source(
+        "squad", "accurate_retrieval", "CC BY-SA 4.0",
+        "Wikipedia paragraphs with short-answer questions", _SPLITS, "", "squad",
+        _builder("squad"),
+    ),
+    Source(
+        "hotpotqa", "accurate_retrieval", "CC BY-SA 4.0",
+        "Wikipedia articles with two-hop questions", _SPLITS, "", "hotpotqa",
+        _builder("hotpotqa"),
+    ),
+    Source(
+        "banking77", "test_time_learning", "CC BY 4.0",
+        "bank customers' requests with 77 numbered intents", _SPLITS, LABEL_PREFACE, "banking77",
+        _builder("banking77"),
+    ),
+    Source(
+        "jsonl", None, "the file's own", "your own episodes, JSON Lines (option path)", _SPLITS,
+        "", "", _builder("jsonl"),
+    ),
+    Source(
+        "parquet", None, "the file's own", "Memalpha parquet files (option path)", _SPLITS,
+        "", "", _builder("parquet"),
+    ),
+)  # fmt: skip
+
+_BY_NAME = {source.name: source for source in _SOURCES}
+
+
+def source_names() -> tuple[str, ...]:
+    """Return the names of all sources, in table order."""
+    return tuple(_BY_NAME)
+
+
+def get_source(name: str) -> Source:
+    """Return the registry entry called ``name``.
+
+    Raises:
+        UsageError: there is none; the message names the nearest.
+    """
+    if name not in _BY_NAME:
+        raise UsageError(f'unknown source "{name}": {nearest(str(name), _BY_NAME)}')
+    return _BY_NAME[name]
+
+
+def load_source(
+    name: str,
+    split: str,
+    options: Mapping[str, Any] | None = None,
+    data: str | Path | None = None,
+) -> EpisodeSet:
+    """Return the episodes of one source and split.
+
+    The result is kept for the life of the process: the same arguments give the same object.
+
+    Args:
+        name: One of :func:`source_names`.
+        split: One of the source's splits, usually ``train``, ``validation`` or ``test``.
+        options: The builder's options by name, see the options class in its module.
+        data: Folder with one subfolder per source; by default what ``MEMGYM_DATA`` names.
+
+    Raises:
+        UsageError: unknown name, split or option, or missing or unreadable data.
+    """
+    source = get_source(name)
+    if split not in source.splits:
+        raise UsageError(
+            f'source "{name}" has no split "{split}": {nearest(str(split), source.splits)}'
+        )
+    folder = data if data is not None else os.environ.get(DATA_VARIABLE) or None
+    absolute = None if folder is None else os.path.abspath(os.path.expanduser(folder))
+    return _load(name, split, _options_key(name, options or {}), absolute)
+
+
+def _options_key(name: str, options: Mapping[str, Any]) -> str:
+    plain = {
+        key: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for key, value in options.items()
+    }
+    try:
+        return json.dumps(plain, sort_keys=True)
+    except TypeError as error:
+        raise UsageError(
+            f'options of source "{name}" must be plain values (numbers, strings, true or false): '
+            f"{error}"
+        ) from error
+
+
+@functools.lru_cache(maxsize=32)
+def _load(name: str, split: str, options: str, data: str | None) -> EpisodeSet:
+    return get_source(name).load(split, json.loads(options), None if data is None else Path(data))

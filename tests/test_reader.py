@@ -1,0 +1,142 @@
+"""Retrieval for the reader and the verbatim reader's five ways to answer."""
+
+import pytest
+
+from memgym.episode import QuestionKind
+from memgym.errors import UsageError
+from memgym.memory import Memory
+from memgym.reader import (
+    ReaderAnswer,
+    ReaderQuestion,
+    VerbatimReader,
+    make_reader,
+    proper_names,
+    retrieve,
+)
+from memgym.text import format_example
+
+
+def ask(memory: Memory, question: str, kind: QuestionKind = "text", **options: int) -> ReaderAnswer:
+    return VerbatimReader(**options).answer([ReaderQuestion(question, kind)], memory)[0]
+
+
+@pytest.fixture
+def memory() -> Memory:
+    memory = Memory()
+    memory.update("core", "Notes about a village.")
+    memory.insert("semantic", "Ada keeps bees behind the mill.")
+    memory.insert("semantic", "Ben bakes rye bread.")
+    memory.insert("semantic", "Cleo paints doors.")
+    memory.insert("episodic", "On 3 May 2031 Ada sold the bees.")
+    memory.insert("episodic", "On 4 May 2031 it rained.")
+    return memory
+
+
+def test_lists_are_interleaved_by_rank(memory: Memory) -> None:
+    found = retrieve(memory, "Where does Ada keep bees?", top_k=2, budget_tokens=1_000)
+    assert [item.memory_id for item in found] == ["s1", "e1", "s2", "e2"]
+
+
+def test_the_budget_cuts_the_last_item(memory: Memory) -> None:
+    tokens = memory.item_tokens("semantic", "s1")
+    found = retrieve(memory, "Where does Ada keep bees?", top_k=5, budget_tokens=tokens + 3)
+    assert [item.memory_id for item in found] == ["s1", "e1"]
+    assert found[1].content == "On 3"[: len(found[1].content)] or found[1].content.startswith(
+        "On 3"
+    )
+    assert memory.counter.count(found[1].content) <= 3
+
+
+def test_text_answers_show_the_core_beside_the_budget(memory: Memory) -> None:
+    answer = ask(memory, "Where does Ada keep bees?", budget_tokens=7, top_k=1)
+    assert answer.text.startswith("Notes about a village.\nAda keeps bees")
+    assert answer.shown[0] == "Notes about a village."
+    assert answer.memory_ids == ("s1",)
+
+
+def test_an_empty_memory_answers_nothing() -> None:
+    for kind in ("text", "label", "keywords", "order", "state"):
+        answer = ask(Memory(), "Where is Ada?", kind)  # type: ignore[arg-type]
+        assert (answer.text, answer.shown, answer.failed) == ("", (), False)
+
+
+def test_order_answers_follow_the_memory_not_the_ranking() -> None:
+    memory = Memory()
+    for text in ("Ada saw the mill.", "Rain fell.", "Ada saw Ada's bees, Ada did."):
+        memory.insert("semantic", text)
+    ranked = ask(memory, "When did Ada see Ada's bees?")
+    ordered = ask(memory, "When did Ada see Ada's bees?", "order")
+    assert ranked.memory_ids[0] == "s3"
+    assert ordered.memory_ids == ("s1", "s2", "s3")
+
+
+def test_labels_are_voted_by_the_retrieved_examples() -> None:
+    memory = Memory()
+    memory.insert("semantic", format_example("my card is lost", "7"))
+    memory.insert("semantic", format_example("my card has vanished", "7"))
+    memory.insert("semantic", format_example("the exchange rate is wrong", "9"))
+    assert ask(memory, "my card vanished", "label").text == r"\boxed{7}"
+    assert ask(memory, "exchange rate", "label").text == r"\boxed{9}"
+
+
+def test_examples_in_the_core_vote_too() -> None:
+    memory = Memory()
+    memory.update("core", format_example("anything", "3"))
+    assert ask(memory, "something", "label").text == r"\boxed{3}"
+
+
+@pytest.fixture
+def moves() -> Memory:
+    memory = Memory()
+    for text in (
+        "From 5 March 2031 on, Mara Lindqvist works in Alder Hall.",
+        "From 9 June 2031 on, Mara Lindqvist works in Birch House.",
+        "Mara Lindqvist still dreams of Cedar Court.",
+        "From 1 July 2031 on, Mara Holm works in Dogwood Lodge.",
+    ):
+        memory.insert("semantic", text)
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("question", "place"),
+    [
+        ("Where does Mara Lindqvist work now?", "Birch House"),
+        ("Where did Mara Lindqvist work on 8 June 2031?", "Alder Hall"),
+        ("Where did Mara Lindqvist work on 9 June 2031?", "Birch House"),
+        ("Where does Mara Holm work?", "Dogwood Lodge"),
+    ],
+)
+def test_states_resolve_by_subject_and_date(moves: Memory, question: str, place: str) -> None:
+    assert place in ask(moves, question, "state").text
+
+
+def test_a_state_before_the_first_record_is_unknown(moves: Memory) -> None:
+    assert ask(moves, "Where did Mara Lindqvist work on 1 March 2031?", "state").text == ""
+
+
+def test_undated_states_go_by_order_of_writing() -> None:
+    memory = Memory()
+    memory.insert("semantic", "Mara works in Alder Hall.")
+    memory.insert("semantic", "Mara works in Birch House.")
+    memory.insert("semantic", "Otto works in Cedar Court.")
+    assert "Birch" in ask(memory, "Where does Mara work now?", "state").text
+
+
+def test_proper_names() -> None:
+    question = "Where was Mara Lindqvist's office on 3 April 2031, and In which City?"
+    assert proper_names(question) == ["Mara", "Lindqvist", "City"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "hint"),
+    [
+        ("verbatm", {}, 'did you mean "verbatim"'),
+        ("verbatim", {"budget": 3}, "budget"),
+        ("verbatim", {"budget_tokens": 0}, "at least 1, got 0"),
+        ("verbatim", {"top_k": 2.5}, "integer"),
+    ],
+)
+def test_bad_readers_are_explained(name: str, options: dict[str, int], hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        make_reader(name, **options)
