@@ -37,7 +37,8 @@ class Oracle(Agent):
         calls = []
         for question in self._due.pop(info["chunk_index"], []):
             texts = [item.text for item in question.evidence]
-            if question.kind not in ("state", "label"):
-                texts = [" ".join(texts)]
+            if question.kind != "state":
+                # Labelled examples are lines; everything else reads on as one paragraph.
+                texts = [("\n" if question.kind == "label" else " ").join(texts)]
             calls += [insert("semantic", text) for text in texts]
         return calls

@@ -13,10 +13,10 @@ __all__ = ["RandomWriter"]
 
 
 class RandomWriter(Agent):
-    """Makes up to eight calls a chunk: mostly inserts, now and then an update or a delete."""
+    """Makes up to sixteen calls a chunk: mostly inserts, now and then an update or a delete."""
 
     name = "random"
-    max_calls = 8
+    max_calls = 16
     insert_share = 0.7
 
     def reset(self, briefing: Briefing) -> None:

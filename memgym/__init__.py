@@ -23,4 +23,4 @@ __all__ = ["__version__"]
 __version__ = "0.1.0"
 
 gymnasium.register(id="MemAlpha-v0", entry_point="memgym.envs.mem_alpha:MemAlphaEnv")
-gymnasium.register(id="MemAlphaText-v0", entry_point="memgym.envs.text:make_text_env")
+gymnasium.register(id="MemAlphaText-v0", entry_point="memgym.envs.text:MemAlphaTextEnv")

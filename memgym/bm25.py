@@ -29,6 +29,7 @@ K1 = 1.5
 B = 0.75
 EPSILON = 0.25
 
+DENSE_DF = 64  # items; below it, places are quicker than whole vectors in a list of any length
 MAX_RELEVANT_DF = 256  # a term of more items than this says little, and would cost time
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class BM25Index:
         # Valid until the next edit.
         self._norms: Floats | None = None
         self._floor: float | None = None
-        self._contributions: dict[str, tuple[NDArray[np.int64] | None, Floats]] = {}
+        self._contributions: dict[int, tuple[NDArray[np.int64] | None, Floats]] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -159,13 +160,10 @@ class BM25Index:
         if not self._total_length:
             return scores
         # In the order of the query and as often as it says: floating-point sums depend on both.
-        for word in self._tokenise(query):
-            contribution = self._contributions.get(word)
+        for term in self._postings.find(self._tokenise(query)):
+            contribution = self._contributions.get(term)
             if contribution is None:
-                term = self._postings.find(word)
-                if term is None:
-                    continue
-                contribution = self._contributions[word] = self._contribution(term)
+                contribution = self._contributions[term] = self._contribution(term)
             slots, values = contribution
             if slots is None:
                 scores += values
@@ -175,14 +173,13 @@ class BM25Index:
 
     def _contribution(self, term: int) -> tuple[NDArray[np.int64] | None, Floats]:
         """Return what a term adds to the scores: slots and values, or values of all slots."""
-        slots, frequencies = self._postings.of_term(term)
-        idf, norms = self._idf(len(slots)), self._length_norms()
-        if len(slots) * 4 < len(self._keys):
-            return slots, idf * (frequencies * (K1 + 1) / (frequencies + norms[slots]))
+        df, norms = int(self._postings.df()[term]), self._length_norms()
+        idf = self._idf(df)
         # Adding a whole vector is quicker than adding at many places; +0.0 changes no score.
-        everywhere = np.zeros(len(self._keys))
-        everywhere[slots] = frequencies
-        return None, idf * (everywhere * (K1 + 1) / (everywhere + norms))
+        if df > max(DENSE_DF, len(self._keys) // 4):
+            return None, _okapi(idf, self._postings.column(term), norms)
+        slots, frequencies = self._postings.of_term(term)
+        return slots, _okapi(idf, frequencies, norms[slots])
 
     def _length_norms(self) -> Floats:
         if self._norms is None:
@@ -233,7 +230,7 @@ class BM25Index:
         n, df = len(self), self._postings.df()[terms].tolist()
         idf = np.array([math.log(1 + (n - count + 0.5) / (count + 0.5)) for count in df])
         norms = _norms(np.asarray(self._lengths)[slots], self._total_length / n)
-        values = idf[which] * (frequencies * (K1 + 1) / (frequencies + norms))
+        values = _okapi(idf[which], frequencies, norms)
         starts_item = np.diff(slots, prepend=-1) != 0
         totals = np.bincount(np.cumsum(starts_item) - 1, weights=values)
         found = slots[starts_item]
@@ -244,15 +241,26 @@ class BM25Index:
     def _rarest_terms(self, text: str, max_terms: int) -> NDArray[np.int64]:
         n, df = len(self), self._postings.df()
         limit = min(n // 2 if n >= 4 else n, MAX_RELEVANT_DF)
-        found = map(self._postings.find, dict.fromkeys(self._tokenise(text)))
-        terms = np.array([term for term in found if term is not None], np.int64)
+        terms = np.array(self._postings.find(dict.fromkeys(self._tokenise(text))), np.int64)
         terms = terms[(df[terms] > 0) & (df[terms] <= limit)]
         return terms[np.argsort(df[terms], kind="stable")][:max_terms]
 
 
 def _norms(lengths: NDArray[np.int64], average: float) -> NDArray[Any]:
     """Return the length part of the Okapi denominator, operation by operation as rank_bm25."""
-    return K1 * (1 - B + B * lengths / average)
+    norms = B * lengths
+    norms /= average
+    norms += 1 - B
+    norms *= K1
+    return norms
+
+
+def _okapi(idf: float | Floats, frequencies: NDArray[Any], norms: Floats) -> Floats:
+    """Return what a term of these frequencies adds to the scores, computed as in rank_bm25."""
+    values: Floats = frequencies * (K1 + 1)
+    values /= frequencies + norms
+    values *= idf
+    return values
 
 
 def _best(scores: NDArray[Any], k: int) -> NDArray[np.intp]:

@@ -86,7 +86,7 @@ def scan(text: str) -> tuple[list[Found], str]:
     if not scanner.found and _OBJECT_START.match(rest):
         # Nothing but an object that is no call: somebody meant it as an action, so say what is odd.
         try:
-            return [Found(load_json(rest))], ""
+            return [Found(load_json(rest))], prose
         except UnreadableError as error:
             return [_unread(error, rest)], prose
     return scanner.found, prose

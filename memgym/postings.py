@@ -10,6 +10,7 @@ rows that have lost their slot are passed over, and dropped when tail and base a
 """
 
 from array import array
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -19,14 +20,16 @@ __all__ = ["Postings"]
 
 if TYPE_CHECKING:
     IntegerArray: TypeAlias = array[int]
+    FloatArray: TypeAlias = array[float]
 Integers: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
 Small: TypeAlias = NDArray[np.int32]
 
 _HALF = 32  # two 31-bit numbers share an int64 sort key
 _LOW = (1 << _HALF) - 1
 _NOWHERE = int(np.iinfo(np.int64).max)  # first appearance of a term that no text holds
 _NO_SLOT = -1
-_TAIL = 8192  # postings; merging less often costs reads more than it saves
+_TAIL = 4096  # postings; merging less often costs reads more than it saves
 
 
 class _TermIds(dict[str, int]):
@@ -52,6 +55,7 @@ class Postings:
         self._tail = np.empty((3, 0), np.int32)  # term, row, frequency
         self._base = np.empty((2, 0), np.int32)  # row, frequency, by term
         self._base_starts = np.zeros(1, np.int64)  # term -> column in `_base`, and the end
+        self._columns: dict[int, FloatArray] = {}  # see `column`; only before the first edit
         self._placed = 0  # rows so far in `_first`, none before the first edit
         self._first: IntegerArray = array("q")  # by term: slot << 32 | place in its text
         self._moved: set[int] = set()  # terms whose `_first` went away
@@ -85,6 +89,7 @@ class Postings:
         self._moved.update(terms[first_here].tolist())
         self._slot_of[row] = _NO_SLOT
         self._edited = True
+        self._columns.clear()
 
     def _add_row(self, slot: int, words: list[str]) -> None:
         self._stream.extend(map(self._terms.__getitem__, words))
@@ -105,16 +110,14 @@ class Postings:
         stream, lengths = self._rows_from(begin)
         rows = np.repeat(np.arange(begin, end), lengths)
         pairs = np.sort(stream.astype(np.int64) << _HALF | rows)
-        starts = _run_starts(pairs)
-        frequencies = np.diff(starts, append=len(pairs))
+        starts, frequencies = _runs(pairs)
         pairs = pairs[starts]
         terms = pairs >> _HALF
-        starts = _run_starts(terms)
         self._df.extend([0] * (len(self._terms) - len(self._df)))
-        np.asarray(self._df)[terms[starts]] += np.diff(starts, append=len(terms))
+        np.add.at(np.asarray(self._df), terms, 1)
         tail = np.array([terms, pairs & _LOW, frequencies], np.int32)
         self._tail = np.concatenate([self._tail, tail], axis=1)
-        if self._tail.shape[1] > _TAIL + self._base.shape[1] // 32:
+        if self._tail.shape[1] > _TAIL + self._base.shape[1] // 64:
             self._merge()
 
     def _place(self) -> None:
@@ -131,7 +134,7 @@ class Postings:
 
     def _rows_from(self, begin: int) -> tuple[Small, Integers]:
         starts = np.asarray(self._starts)[begin:]
-        return np.asarray(self._stream)[starts[0] :], np.diff(starts)
+        return np.asarray(self._stream)[starts[0] :], starts[1:] - starts[:-1]
 
     def _merge(self) -> None:
         """Sort the tail into the base, and drop what belongs to rows without a slot."""
@@ -148,9 +151,9 @@ class Postings:
 
     # ------------------------------------------------------------------ reading
 
-    def find(self, word: str) -> int | None:
-        """Return the id of a word, or None if no text ever held it."""
-        return self._terms.get(word)
+    def find(self, words: Iterable[str]) -> list[int]:
+        """Return the ids of the words that some text holds or held, in the order given."""
+        return [term for term in map(self._terms.get, words) if term is not None]
 
     def df(self) -> Integers:
         """Return the number of texts that hold each term, by id. Only valid until the next edit."""
@@ -160,15 +163,36 @@ class Postings:
     def of_term(self, term: int) -> tuple[Integers, Small]:
         """Return the slots whose texts hold a term, in no order, and how often each does."""
         self._count()
-        found = self._tail[1:, np.flatnonzero(self._tail[0] == term)]
+        found = self._tail[1:, (self._tail[0] == term).nonzero()[0]]
         if term < len(self._base_starts) - 1:
             begin, end = self._base_starts[term : term + 2].tolist()
-            found = np.concatenate([self._base[:, begin:end], found], axis=1)
+            in_base = self._base[:, begin:end]
+            found = np.concatenate([in_base, found], axis=1) if found.size else in_base
         if not self._edited:
             return found[0].astype(np.int64), found[1]
         slots = np.asarray(self._slot_of)[found[0]]
         alive = slots != _NO_SLOT
         return slots[alive], found[1, alive]
+
+    def column(self, term: int) -> Floats:
+        """Return how often the text in each slot holds a term. Only valid until the next edit.
+
+        Meant for the few terms that most texts hold: while texts are only appended, the column is
+        kept and prolonged.
+        """
+        column = self._columns.get(term)
+        if column is None:
+            slots, frequencies = self.of_term(term)
+            column = array("d", bytes(8 * len(self._row_of)))
+            np.asarray(column)[slots] = frequencies
+            if not self._edited:
+                self._columns[term] = column
+        elif len(column) < len(self._row_of):
+            stream, lengths = self._rows_from(len(column))
+            places = (stream == term).nonzero()[0]
+            rows = np.searchsorted(np.cumsum(lengths), places, side="right")
+            column.extend(np.bincount(rows, minlength=len(lengths)).tolist())
+        return np.asarray(column)
 
     def of_terms(self, terms: Integers) -> tuple[Integers, Small, Integers]:
         """Return slots and frequencies of several terms together, in no order.
@@ -212,9 +236,9 @@ class Postings:
         return slot << _HALF | int(np.argmax(self._row(self._row_of[slot]) == term))
 
 
-def _run_starts(values: Integers) -> Integers:
-    """Return the indices at which a run of equal values starts."""
-    changes = np.empty(len(values), np.bool_)
-    changes[:1] = True
-    np.not_equal(values[1:], values[:-1], out=changes[1:])
-    return np.flatnonzero(changes)
+def _runs(values: Integers) -> tuple[Integers, Integers]:
+    """Return the indices at which runs of equal values start, and the lengths of the runs."""
+    is_start = np.ones(len(values) + 1, np.bool_)
+    np.not_equal(values[1:], values[:-1], out=is_start[1:-1])
+    bounds = is_start.nonzero()[0]
+    return bounds[:-1], bounds[1:] - bounds[:-1]

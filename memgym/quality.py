@@ -15,7 +15,7 @@ import re
 
 from memgym.text import MONTHS
 
-__all__ = ["content_is_valid"]
+__all__ = ["ContentRules"]
 
 _WORD = re.compile(r"\w+")
 _SELF_TALK = re.compile(
@@ -38,29 +38,43 @@ _SHORT_CHUNK_WORDS = 80
 _FUNCTION_WORD_CHARACTERS = 3
 
 
-def content_is_valid(memory_type: str, content: str, chunk: str, replaced: str = "") -> bool:
-    """Whether a written item passes every rule of this module.
+class ContentRules:
+    """The rules for what is written while one chunk is being read.
 
     Args:
-        memory_type: ``core``, ``semantic`` or ``episodic``.
-        content: The text that was written.
-        chunk: The chunk that was being read.
-        replaced: The text that an update replaced, ``""`` otherwise.
+        chunk: The text that was shown; its words are looked up once for all items of the step.
     """
-    words = _words(content)
-    if len(words) < _MIN_WORDS or _SELF_TALK.search(content):
-        return False
-    chunk_words = _words(chunk)
-    known = set(chunk_words)
-    known.update(_words(replaced))
-    telling = [word for word in words if len(word) > _FUNCTION_WORD_CHARACTERS or word.isdigit()]
-    if sum(word in known for word in telling) < _GROUNDED_SHARE * len(telling):
-        return False
-    if memory_type == "core":
-        return True
-    if len(chunk_words) > _SHORT_CHUNK_WORDS and len(words) > _SELECTED_SHARE * len(chunk_words):
-        return False
-    return memory_type != "episodic" or _TIME.search(content) is not None
+
+    def __init__(self, chunk: str) -> None:
+        words = _words(chunk)
+        self._known = frozenset(words)
+        self._length = len(words)
+
+    def is_valid(self, memory_type: str, content: str, replaced: str = "") -> bool:
+        """Whether a written item passes every rule of this module.
+
+        Args:
+            memory_type: ``core``, ``semantic`` or ``episodic``.
+            content: The text that was written.
+            replaced: The text that an update replaced, ``""`` otherwise.
+        """
+        words = _words(content)
+        if len(words) < _MIN_WORDS or _SELF_TALK.search(content):
+            return False
+        if not self._is_grounded(words, replaced):
+            return False
+        if memory_type == "core":
+            return True
+        if self._length > _SHORT_CHUNK_WORDS and len(words) > _SELECTED_SHARE * self._length:
+            return False
+        return memory_type != "episodic" or _TIME.search(content) is not None
+
+    def _is_grounded(self, words: list[str], replaced: str) -> bool:
+        known = self._known | set(_words(replaced)) if replaced else self._known
+        telling = [
+            word for word in words if len(word) > _FUNCTION_WORD_CHARACTERS or word.isdigit()
+        ]
+        return sum(word in known for word in telling) >= _GROUNDED_SHARE * len(telling)
 
 
 def _words(text: str) -> list[str]:

@@ -21,11 +21,10 @@ from collections.abc import Mapping, Sequence
 
 from memgym.errors import UsageError, nearest
 from memgym.execute import ToolResult
-from memgym.quality import content_is_valid
+from memgym.quality import ContentRules
 
 __all__ = [
     "DEFAULT_WEIGHTS",
-    "REWARD_RULES",
     "REWARD_TERMS",
     "checked_weights",
     "compression",
@@ -40,7 +39,6 @@ DEFAULT_WEIGHTS: Mapping[str, float] = {
     "compression": 0.05,
     "content": 0.1,
 }
-REWARD_RULES = ("default", "paper")
 
 
 def checked_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
@@ -91,13 +89,14 @@ def step_terms(
 
 
 def _content(results: Sequence[ToolResult], chunk: str, rules: str) -> float:
+    content_rules = ContentRules(chunk)
     judged: list[bool] = []
     for result in results:
         name = result.call.name
         if name in ("new_memory_insert", "memory_update") and result.status == "ok":
             arguments = getattr(result.call, "arguments", {})
             content = arguments.get("content", arguments.get("new_content", ""))
-            judged.append(content_is_valid(result.memory_type, content, chunk, result.removed))
+            judged.append(content_rules.is_valid(result.memory_type, content, result.removed))
         elif rules == "paper" or not _left_out(result):
             judged.append(False)
     return sum(judged) / len(judged) if judged else 1.0

@@ -1,5 +1,6 @@
 """Packing texts into chunks and the conversation around them."""
 
+import itertools
 import random
 
 import pytest
@@ -79,7 +80,7 @@ def test_sentence_spans_agree_with_the_sentence_splitter(text: str) -> None:
     assert len(spans) == len(split_sentences(text))
     for (start, end), sentence in zip(spans, split_sentences(text), strict=True):
         assert text[start:end].split() == sentence.split()
-    assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
 
 
 def test_a_labelled_example_is_one_sentence_span() -> None:

@@ -271,3 +271,58 @@ def test_sampling_reaches_every_episode_and_follows_the_generator() -> None:
     drawn = [episodes.sample(np.random.default_rng(seed)).id for seed in range(40)]
     assert set(drawn) == {"a", "b", "c"}
     assert drawn == [episodes.sample(np.random.default_rng(seed)).id for seed in range(40)]
+
+
+# --- procedural sources
+
+
+def test_each_ability_has_its_procedural_source() -> None:
+    for ability in ABILITIES:
+        name = f"procedural-{ability.replace('_', '-')}"
+        episodes = load_source(name, "test", {"tokens": 1_000, "questions": 2})
+        episode = episodes.episode(5)
+        assert episodes.size is None
+        assert episode.ability == ability == get_source(name).ability
+        assert episode.source == name
+        assert episodes.episode(episode.id) == episode
+
+
+def test_the_mix_takes_the_abilities_in_turn() -> None:
+    episodes = load_source("procedural", "train", {"tokens": 1_000})
+    drawn = [episodes.episode(index) for index in range(8)]
+    assert [episode.ability for episode in drawn] == [*ABILITIES, *ABILITIES]
+    assert len({episode.id for episode in drawn}) == 8
+    assert episodes.episode(drawn[6].id) == drawn[6]
+
+
+def test_procedural_episodes_are_the_same_wherever_they_are_loaded() -> None:
+    mix = load_source("procedural", "train", {"tokens": 1_000})
+    own = load_source("procedural-test-time-learning", "train", {"tokens": 1_000})
+    assert mix.episode(1) == own.episode(1)
+    assert mix.episode(1) != load_source("procedural", "test", {"tokens": 1_000}).episode(1)
+
+
+def test_procedural_sampling_follows_the_generator() -> None:
+    episodes = load_source("procedural", "train", {"tokens": 1_000})
+    drawn = [episodes.sample(np.random.default_rng(7)) for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    generator = np.random.default_rng(7)
+    index = int(generator.integers(2**31))
+    assert drawn[0].id.endswith(f"/{index}")
+    assert episodes.sample(generator).id != drawn[0].id
+
+
+@pytest.mark.parametrize("key", ["nonsense", "procedural/x/1", "", "/٣", f"/{'9' * 40}"])
+def test_an_unknown_procedural_id_shows_what_ids_look_like(key: str) -> None:
+    episodes = load_source("procedural", "train", {"tokens": 1_000})
+    with pytest.raises(UsageError, match=r"ids look like procedural/\w+/train/t1000-"):
+        episodes.episode(key)
+
+
+def test_procedural_options_are_checked() -> None:
+    with pytest.raises(UsageError, match='no option "token": did you mean "tokens"'):
+        load_source("procedural", "train", {"token": 5})
+    with pytest.raises(UsageError, match=r'source "procedural": .*tokens must be from 1,000'):
+        load_source("procedural", "train", {"tokens": 5})
+    with pytest.raises(UsageError, match="no episode -1: indices start at 0"):
+        load_source("procedural", "train").episode(-1)

@@ -5,7 +5,7 @@ import pytest
 from memgym.errors import UsageError
 from memgym.execute import ToolResult, execute
 from memgym.memory import Memory
-from memgym.quality import content_is_valid
+from memgym.quality import ContentRules
 from memgym.rewards import (
     DEFAULT_WEIGHTS,
     checked_weights,
@@ -45,20 +45,21 @@ def insert(memory: Memory, content: str, memory_type: str = "semantic") -> ToolR
     ],
 )
 def test_content_rules(memory_type: str, content: str, valid: bool) -> None:
-    assert content_is_valid(memory_type, content, CHUNK) is valid
+    assert ContentRules(CHUNK).is_valid(memory_type, content) is valid
 
 
 def test_copying_a_long_chunk_is_no_selection() -> None:
     chunk = " ".join(f"Fact number {n} stands on its own legs." for n in range(20))
-    assert not content_is_valid("semantic", chunk, chunk)
-    assert content_is_valid("semantic", "Fact number 3 stands on its own legs.", chunk)
-    assert content_is_valid("core", chunk, chunk)
+    rules = ContentRules(chunk)
+    assert not rules.is_valid("semantic", chunk)
+    assert rules.is_valid("semantic", "Fact number 3 stands on its own legs.")
+    assert rules.is_valid("core", chunk)
 
 
 def test_an_update_may_keep_what_it_replaces() -> None:
-    assert content_is_valid(
-        "semantic", "Carl Berg mends clocks; Ben Holm paints doors", CHUNK, "Carl Berg mends clocks"
-    )
+    content, replaced = "Carl Berg mends clocks; Ben Holm paints doors", "Carl Berg mends clocks"
+    assert ContentRules(CHUNK).is_valid("semantic", content, replaced)
+    assert not ContentRules("Nothing about it").is_valid("semantic", content)
 
 
 def test_step_terms_by_hand() -> None:

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The ``memgym`` command; one module per subcommand, imported light, run heavy."""

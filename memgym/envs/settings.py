@@ -7,11 +7,11 @@ that the environment's spec can be written to a results file and rebuilt from it
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from memgym.errors import UsageError, nearest
 from memgym.memory import CORE_CAPACITY_TOKENS, MEMORY_TYPES, Memory
-from memgym.rewards import REWARD_RULES, checked_weights
+from memgym.rewards import checked_weights
 
 __all__ = ["PRESETS", "Settings", "make_settings"]
 
@@ -110,7 +110,6 @@ _LEAST = {
     "core_capacity": 1,
     "memory_budget": 0,
 }
-_CHOICES = {"reward_rules": REWARD_RULES}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
@@ -143,25 +142,24 @@ def make_settings(preset: str, given: Mapping[str, Any]) -> Settings:
 
 
 def _check_types(settings: Settings) -> None:
-    """Check every field against its annotation and make sequences tuples."""
-    hints = get_type_hints(Settings)
-    for name, hint in hints.items():
+    """Check every field against its annotation."""
+    for name, hint in get_type_hints(Settings).items():
         value = getattr(settings, name)
-        choices = _CHOICES.get(name) or get_args(hint) if isinstance(value, str) else ()
-        if choices and value not in choices:
-            raise UsageError(f'{name}: unknown value "{value}": {nearest(value, choices)}')
-        if name == "memory_types":
+        origin = get_origin(hint)
+        if origin is Literal:
+            if value not in get_args(hint):
+                choices = nearest(str(value), get_args(hint))
+                raise UsageError(f'{name}: unknown value "{value}": {choices}')
+        elif origin is tuple:
             _check_memory_types(settings, value)
-            continue
-        kind = _KINDS.get(hint, Mapping if "Mapping" in str(hint) else str)
-        if isinstance(value, bool) or not isinstance(value, kind):
-            wanted = (
-                "a mapping" if kind is Mapping else f"of type {getattr(hint, '__name__', 'str')}"
-            )
-            raise UsageError(f"{name} must be {wanted}, got {value!r}")
+        else:
+            kind = _KINDS.get(hint, (Mapping,))
+            if isinstance(value, bool) or not isinstance(value, kind):
+                wanted = " or ".join(item.__name__.lower() for item in kind)
+                raise UsageError(f"{name} must be of type {wanted}, got {value!r}")
 
 
-_KINDS: dict[Any, Any] = {int: int, float: (int, float), str: str}
+_KINDS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
 
 
 def _check_memory_types(settings: Settings, value: Any) -> None:

@@ -2,32 +2,33 @@
 
 from typing import Any
 
-import gymnasium as gym
-
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.spaces import UnicodeText
 
-__all__ = ["ToolCallText", "make_text_env"]
+__all__ = ["MemAlphaTextEnv"]
 
 
-class ToolCallText(gym.ActionWrapper[dict[str, Any], Any, Any], gym.utils.RecordConstructorArgs):
-    """Declares that actions are text; the environment itself parses the tool calls in it.
+class MemAlphaTextEnv(MemAlphaEnv):
+    """``MemAlpha-v0`` for policies that emit text.
 
-    The text may hold JSON, ``<tool_call>`` blocks or prose with calls in it; prose alone keeps
-    nothing, and answers the question when one is asked.
+    ## Action Space
+    `UnicodeText(65536)`: model text. Tool calls in it are found as JSON, as `<tool_call>` blocks or
+    in the marker form of Qwen-Agent; prose alone keeps nothing, and answers the question when one
+    is asked (`answer_mode="agent"`).
 
-    Args:
-        env: A :class:`~memgym.envs.mem_alpha.MemAlphaEnv`, wrapped or not.
-        max_characters: Length of the text space.
+    Everything else is as in :class:`~memgym.envs.mem_alpha.MemAlphaEnv`.
+
+    ## Version History
+    - v0: first release.
     """
 
-    def __init__(self, env: gym.Env[dict[str, Any], Any], max_characters: int = 65_536) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, max_characters=max_characters)
-        gym.ActionWrapper.__init__(self, env)
-        self.action_space = UnicodeText(max_characters)
+    def __init__(self, **settings: Any) -> None:
+        """Take what :class:`~memgym.envs.mem_alpha.MemAlphaEnv` takes."""
+        super().__init__(**settings)
+        self.action_space = UnicodeText(65_536)
 
-    def action(self, action: Any) -> str:
-        """Pass the text on.
+    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Apply the calls found in the text.
 
         Raises:
             TypeError: the action is no string.
@@ -37,9 +38,4 @@ class ToolCallText(gym.ActionWrapper[dict[str, Any], Any, Any], gym.utils.Record
                 f"MemAlphaText-v0 takes one string of model text, got {type(action).__name__}; "
                 "MemAlpha-v0 takes lists of tool calls"
             )
-        return action
-
-
-def make_text_env(**kwargs: Any) -> ToolCallText:
-    """Entry point of ``MemAlphaText-v0``: takes what ``MemAlpha-v0`` takes."""
-    return ToolCallText(MemAlphaEnv(**kwargs))
+        return super().step(action)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from memgym.errors import UsageError
+from memgym.tasks.procedural.dialogue import conversation_header
 from memgym.text import split_sentences
 from memgym.tokens import get_counter
 
@@ -188,6 +189,6 @@ def conversation(index: int, body: str, rng: random.Random, *, examples: bool = 
     date = _FIRST_SESSION + timedelta(days=index)
     opener = rng.choice(_EXAMPLE_OPENERS if examples else _OPENERS)
     return (
-        f"[Conversation of {date:%Y-%m-%d %H:%M}]\n"
-        f"User: {opener}\n{body}\nAssistant: {rng.choice(_ACKNOWLEDGEMENTS)}"
+        f"{conversation_header(date)}\nUser: {opener}\n{body}\n"
+        f"Assistant: {rng.choice(_ACKNOWLEDGEMENTS)}"
     )

@@ -184,7 +184,7 @@ def _groups(
     related: deque[int] = deque()
     upcoming = iter(range(len(records)))
     while (index := related.popleft() if related else next(upcoming, -1)) >= 0:
-        if index in used:
+        if False:
             continue
         used.add(index)
         record = records[index]

@@ -11,6 +11,7 @@ last name with somebody asked about. Not here: wording (``*_forms``), names and 
 import functools
 import random
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from memgym.episode import Episode, Evidence, Question
 from memgym.tasks.procedural.dialogue import Style, write_chunk
@@ -23,17 +24,25 @@ from memgym.tasks.procedural.engine import (
     episode_metadata,
     generator,
 )
-from memgym.tasks.procedural.layout import Layout, Place, ask_midstream
+from memgym.tasks.procedural.layout import Layout, Place, in_asking_order, midstream
 from memgym.tasks.procedural.relations import Chain, Family
 from memgym.tasks.procedural.retrieval_forms import ANIMALS, CHAINS, FAMILIES, FRAMES
-from memgym.tasks.procedural.scene import Scene
+from memgym.tasks.procedural.scene import Scene, talked_about
 from memgym.tasks.procedural.words import with_article
 
 __all__ = ["ABILITY", "build"]
 
-ABILITY = "accurate_retrieval"
-_TWO_HOP_SHARE = 0.3
+ABILITY: Final = "accurate_retrieval"
+_TWO_HOP_PERCENT = 30
+_STATEMENT_TOKENS = 18.5  # mean, measured
+_PLAIN_SHARE = 0.45  # of the statements: a bare clause, without a frame
 _ASKED_SUBJECT_SHARE = 0.15  # of the background facts: another relation of somebody asked about
+
+
+class _Fact(NamedTuple):
+    family: Family
+    subject: str
+    value: str
 
 
 @dataclass(slots=True)
@@ -56,40 +65,41 @@ def build(split: str, index: int, options: ProceduralOptions) -> Episode:
     check_split(split)
     name = episode_id(ABILITY, split, index, options)
     plan = _make_plan(name, split, options)
+    early = midstream(len(plan.questions), options.midstream, generator(f"{name}/midstream"))
     return Episode(
         id=name,
         source="procedural-accurate-retrieval",
         ability=ABILITY,
         chunks=LazyChunks(plan.layout.chunks, functools.partial(_chunk, plan)),
-        questions=tuple(plan.questions),
+        questions=in_asking_order(plan.questions, early),
         metadata=episode_metadata(split, options),
     )
 
 
 def _make_plan(name: str, split: str, options: ProceduralOptions) -> _Plan:
-    plan = _Plan(Scene(name, split), Layout(options))
+    plan = _Plan(Scene(name, split), Layout(options, _STATEMENT_TOKENS))
     rng = generator(f"{name}/plan")
-    singles = list(FAMILIES)
+    families = rng.sample(list(FAMILIES.values()), len(FAMILIES))
     for number in range(options.questions):
-        two_hops = int((number + 1) * _TWO_HOP_SHARE + 1e-9) > int(number * _TWO_HOP_SHARE + 1e-9)
+        two_hops = (number + 1) * _TWO_HOP_PERCENT // 100 > number * _TWO_HOP_PERCENT // 100
         if number and plan.layout.sentences_left() < 1 + two_hops:
             break
-        family = FAMILIES[singles[number % len(singles)]]
-        added = _add_chain(plan, rng) if two_hops else _add_single(plan, family, rng)
-        if not added:
+        added = _add_chain(plan, rng) if two_hops else _add_single(plan, families[0], rng)
+        families.append(families.pop(0))
+        # Objects, landmarks and pets can run out; people cannot.
+        if not added and not _add_single(plan, FAMILIES["employer"], rng):
             break
     rng.shuffle(plan.questions)
-    plan.questions = ask_midstream(plan.questions, options.midstream, rng)
     return plan
 
 
 def _add_single(plan: _Plan, family: Family, rng: random.Random) -> bool:
     place = plan.layout.find(rng)
-    if place is None:
+    subject = _new_subject(plan, family, rng)
+    value = _new_value(plan, family, rng)
+    if place is None or subject is None or value is None:
         return False
-    subject = _new_subject(plan.scene, family.subject, rng)
-    value = _new_subject(plan.scene, family.value, rng)
-    evidence = _state(plan, family, subject, value, place, rng)
+    evidence = _state(plan, _Fact(family, subject, value), place, rng)
     asked = rng.choice(family.questions).format(s=_definite(family.subject, subject))
     plan.questions.append(Question(asked, _accepted(family, value), "text", evidence=(evidence,)))
     return True
@@ -97,19 +107,19 @@ def _add_single(plan: _Plan, family: Family, rng: random.Random) -> bool:
 
 def _add_chain(plan: _Plan, rng: random.Random) -> bool:
     chain = rng.choice(CHAINS)
-    if chain.first == "pet" and not plan.scene.unused("pet"):
-        chain = CHAINS[0]
     places = _two_places(plan.layout, rng)
-    if places is None:
-        return False
     first, second = FAMILIES[chain.first], FAMILIES[rng.choice(chain.second)]
-    subject = _new_subject(plan.scene, first.subject, rng)
-    link = _new_subject(plan.scene, first.value, rng)
+    subject = _new_subject(plan, first, rng)
+    link = _new_value(plan, first, rng)
+    value = _new_value(plan, second, rng)
+    if places is None or subject is None or link is None or value is None:
+        return False
     known, bridge = (link, subject) if chain.inverse else (subject, link)
-    value = _new_subject(plan.scene, second.value, rng)
+    if (second.name, bridge) in plan.stated:
+        return False
     evidence = (
-        _state(plan, first, subject, link, places[0], rng),
-        _state(plan, second, bridge, value, places[1], rng),
+        _state(plan, _Fact(first, subject, link), places[0], rng),
+        _state(plan, _Fact(second, bridge, value), places[1], rng),
     )
     asked = _chain_question(chain, first, second, known, rng)
     plan.questions.append(Question(asked, _accepted(second, value), "text", evidence=evidence))
@@ -137,8 +147,19 @@ def _two_places(layout: Layout, rng: random.Random) -> tuple[Place, Place] | Non
     return (first, second) if rng.random() < 0.5 else (second, first)
 
 
-def _new_subject(scene: Scene, pool_name: str, rng: random.Random) -> str:
-    return scene.new_person(rng) if pool_name == "person" else scene.new_value(pool_name, rng)
+def _new_subject(plan: _Plan, family: Family, rng: random.Random) -> str | None:
+    """Draw a subject of which this family has stated nothing; None if there is none left."""
+    while True:
+        subject = plan.scene.new_subject(family.subject, family.name, rng)
+        if subject is None or (family.name, subject) not in plan.stated:
+            return subject
+
+
+def _new_value(plan: _Plan, family: Family, rng: random.Random) -> str | None:
+    """Draw a value. A pet identifies its owner, so that pets never repeat, and can run out."""
+    if family.value == "pet":
+        return plan.scene.new_subject("pet", "pet", rng)
+    return plan.scene.new_value(family.value, family.name, rng)
 
 
 def _definite(pool_name: str, subject: str) -> str:
@@ -153,26 +174,24 @@ def _accepted(family: Family, value: str) -> tuple[str, ...]:
     return (value,)
 
 
-def _state(
-    plan: _Plan, family: Family, subject: str, value: str, place: Place, rng: random.Random
-) -> Evidence:
+def _state(plan: _Plan, fact: _Fact, place: Place, rng: random.Random) -> Evidence:
     """Plan the one sentence that states a fact that questions rest on."""
-    sentence = _sentence(plan.scene, family, subject, value, place.style, rng)
+    sentence = _sentence(plan.scene, fact, place.style, rng)
     plan.layout.put(place, sentence)
-    plan.stated.add((family.name, subject))
-    plan.subjects.append((family.name, subject))
+    plan.stated.add((fact.family.name, fact.subject))
+    plan.subjects.append((fact.family.name, fact.subject))
     return Evidence(place.chunk, sentence)
 
 
-def _sentence(
-    scene: Scene, family: Family, subject: str, value: str, style: Style, rng: random.Random
-) -> str:
+def _sentence(scene: Scene, fact: _Fact, style: Style, rng: random.Random) -> str:
+    family = fact.family
     held_out = scene.split == "test"
-    frame = rng.choice(FRAMES["held_out" if held_out else "train", style])
+    frames = FRAMES["held_out" if held_out else "train", style]
+    frame = "{c}." if rng.random() < _PLAIN_SHARE else rng.choice(frames)
     clause = rng.choice(family.test if held_out else family.train).format(
-        s=_definite(family.subject, subject),
-        v=value,
-        av=with_article(value),
+        s=_definite(family.subject, fact.subject),
+        v=fact.value,
+        av=with_article(fact.value),
         animal=rng.choice(ANIMALS),
     )
     text = scene.render(frame.replace("{c}", clause), rng)
@@ -201,7 +220,7 @@ def _background_fact(plan: _Plan, rng: random.Random, style: Style) -> str:
     family = rng.choice(tuple(FAMILIES.values()))
     subject = _background_subject(plan, family, rng)
     value = scene.fixed_value(family.value, subject, family.name)
-    return _sentence(scene, family, subject, value, style, rng)
+    return _sentence(scene, _Fact(family, subject, value), style, rng)
 
 
 def _background_subject(plan: _Plan, family: Family, rng: random.Random) -> str:
@@ -222,7 +241,7 @@ def _unasked(scene: Scene, pool_name: str, rng: random.Random) -> str:
 def _remark(plan: _Plan, rng: random.Random) -> str:
     """Touch on a relation, often one that is asked about, without stating anything."""
     if plan.subjects and rng.random() < plan.scene.mention:
-        name, subject = rng.choice(plan.subjects)
+        name, subject = talked_about(plan.subjects, rng)
         family = FAMILIES[name]
     else:
         family = rng.choice(tuple(FAMILIES.values()))

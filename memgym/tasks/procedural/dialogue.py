@@ -6,7 +6,7 @@ say (the forms and the abilities).
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -20,7 +20,7 @@ from memgym.tasks.procedural.filler_forms import (
 from memgym.tasks.procedural.scene import Scene
 
 __all__ = [
-    "MEAN_SENTENCE_TOKENS",
+    "FILLER_SENTENCE_TOKENS",
     "Style",
     "conversation",
     "conversation_header",
@@ -33,9 +33,10 @@ __all__ = [
 
 Style = Literal["talk", "document"]
 
-MEAN_SENTENCE_TOKENS = 17.5  # measured over all forms, with the turn markers' share
+FILLER_SENTENCE_TOKENS = 14.5  # mean over the forms, with the share of headers and turn markers
 _SECTION_TOKENS = 500
-_REMARK_SHARE = 0.3
+_FORM_TRIES = 4
+_REMARK_SHARE = 0.4
 _TURN_TOKENS = 1.2  # what a turn marker adds, spread over the sentences of a conversation
 
 
@@ -90,8 +91,9 @@ def document(sentences: Sequence[str], rng: random.Random) -> str:
 def _cut(items: Sequence[str], parts: int, rng: random.Random) -> list[Sequence[str]]:
     """Cut ``items`` into ``parts`` runs of uneven length, none empty if there are enough."""
     spare = max(0, len(items) - parts)
-    cuts = sorted(rng.randrange(spare + 1) for _ in range(parts - 1))
-    ends = [cut + number for number, cut in enumerate(cuts, 1)] + [len(items)]
+    step = spare / parts
+    cuts = [round(step * (number + rng.uniform(-0.5, 0.5))) for number in range(1, parts)]
+    ends = [number + min(cut, spare) for number, cut in enumerate(cuts, 1)] + [len(items)]
     return [items[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
@@ -162,6 +164,7 @@ class _Supply:
     fact: Callable[[random.Random, Style], str]
     remark: Callable[[random.Random], str]
     rng: random.Random
+    _used: set[str] = field(default_factory=set)
 
     def draw(self, style: Style, factual: bool, before: Sequence[_Drawn]) -> _Drawn:
         rng = self.rng
@@ -170,11 +173,21 @@ class _Supply:
         if style == "talk" and rng.random() < 0.6:
             replies = sum(item.speaker == "assistant" for item in before)
             if replies < len(before) - replies:
-                return _Drawn(self.scene.render(rng.choice(ASSISTANT_FILLER), rng), "assistant")
+                return _Drawn(self._filler(ASSISTANT_FILLER), "assistant")
         if rng.random() < _REMARK_SHARE:
             return _Drawn(self.remark(rng), "user")
         forms = USER_FILLER if style == "talk" else DOCUMENT_FILLER
-        return _Drawn(self.scene.render(rng.choice(forms), rng), "user")
+        return _Drawn(self._filler(forms), "user")
+
+    def _filler(self, forms: tuple[str, ...]) -> str:
+        """Fill a form, if possible one that this chunk has not used yet."""
+        form = self.rng.choice(forms)
+        for _ in range(_FORM_TRIES):
+            if form not in self._used:
+                break
+            form = self.rng.choice(forms)
+        self._used.add(form)
+        return self.scene.render(form, self.rng)
 
 
 def _arrange(items: list[_Drawn], style: Style, rng: random.Random) -> str:

@@ -40,8 +40,6 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "questions": (1, 1_000),
     "midstream": (0.0, 1.0),
 }
-# The tokenizer keeps a cache of words; emptied this often it stays small over any length of text.
-_COUNTS_PER_CACHE = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +129,14 @@ def chunk_date(index: int, chunks: int) -> datetime:
     """
     span_days = min(max(360, chunks), 3_650)
     minutes = round(index * span_days * 24 * 60 / max(chunks, 1))
-    if chunks <= span_days:  # at most a chunk a day: readers meet it at a civil hour
-        day = minutes // (24 * 60)
-        return datetime(2031, 1, 6, 8, 0) + timedelta(days=day, minutes=minutes * 7 % 600 // 5 * 5)
+    if chunks <= span_days:  # at most a chunk a day: each at some hour from 8:00 to 18:00
+        minutes = minutes // (24 * 60) * (24 * 60) + index * 185 % 600
     return datetime(2031, 1, 6, 8, 0) + timedelta(minutes=minutes)
 
 
-_counts = 0
-
-
 def count_tokens(text: str) -> int:
-    """Return the o200k tokens of ``text``, keeping the tokenizer's own cache small."""
-    global _counts  # noqa: PLW0603 - a counter of calls, which no result depends on
-    counter = get_counter()
-    _counts += 1
-    if _counts % _COUNTS_PER_CACHE == 0:
-        clear: Callable[[], None] | None = getattr(
-            getattr(counter, "_tokenizer", None), "clear_cache", None
-        )
-        if clear is not None:
-            clear()
-    return counter.count(text)
+    """Return the o200k tokens of ``text``; what the tokenizer caches for it is bounded."""
+    return get_counter().count(text)
 
 
 class LazyChunks(Sequence[str]):

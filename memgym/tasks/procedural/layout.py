@@ -4,13 +4,13 @@ Not here: what the sentences say.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from memgym.episode import Question
 from memgym.tasks.procedural.dialogue import (
-    MEAN_SENTENCE_TOKENS,
+    FILLER_SENTENCE_TOKENS,
     Style,
     section_count,
     section_style,
@@ -22,7 +22,7 @@ from memgym.tasks.procedural.engine import (
     count_tokens,
 )
 
-__all__ = ["Layout", "Place", "ask_midstream"]
+__all__ = ["Layout", "Place", "in_asking_order", "midstream"]
 
 _HEADER_TOKENS = 25
 _LONGEST_SENTENCE_TOKENS = 45
@@ -44,17 +44,24 @@ class Place(NamedTuple):
 class Layout:
     """Books room for sentences; holds only what was booked, so it does not grow with the text.
 
+    Args:
+        options: Length and shape of the episode.
+        statement_tokens: Mean tokens of a sentence that states a fact, with its part of the markup.
+
     Attributes:
         chunks: Number of chunks of the episode.
         target_tokens: Tokens each chunk aims at.
     """
 
-    def __init__(self, options: ProceduralOptions) -> None:
+    def __init__(self, options: ProceduralOptions, statement_tokens: float) -> None:
         self.chunks = chunk_count(options)
         self.target_tokens = chunk_target(options)
         self._sections = section_count(self.target_tokens)
         self._room = self.target_tokens / self._sections - _HEADER_TOKENS
-        self._sentences = options.tokens / MEAN_SENTENCE_TOKENS
+        mean_tokens = (
+            options.filler * FILLER_SENTENCE_TOKENS + (1.0 - options.filler) * statement_tokens
+        )
+        self._sentences = options.tokens / mean_tokens
         self._factual = (1.0 - options.filler) * self._sentences
         self._booked = 0
         self._placed: dict[int, list[tuple[int, str]]] = {}
@@ -95,21 +102,23 @@ class Layout:
         return ((chunk, text) for chunk, placed in self._placed.items() for _, text in placed)
 
 
-def ask_midstream(
-    questions: Sequence[Question], share: float, rng: random.Random
-) -> list[Question]:
-    """Ask a share of the questions as soon as their last evidence has been read.
+def midstream(questions: int, share: float, rng: random.Random) -> set[int]:
+    """Choose which of so many questions are asked as soon as their evidence has been read."""
+    return set(rng.sample(range(questions), round(share * questions)))
+
+
+def in_asking_order(questions: Sequence[Question], early: Container[int]) -> tuple[Question, ...]:
+    """Set ``asked_after`` of the ``early`` ones to the chunk of their last evidence, and sort.
 
     Returns:
         All questions in the order of asking: the midstream ones by chunk, then the others.
     """
-    early = set(rng.sample(range(len(questions)), round(share * len(questions))))
     asked = [
         replace(question, asked_after=max(item.chunk for item in question.evidence))
         if number in early
         else question
         for number, question in enumerate(questions)
     ]
-    return sorted(
-        asked, key=lambda q: float("inf") if q.asked_after is None else float(q.asked_after)
+    return tuple(
+        sorted(asked, key=lambda q: float("inf") if q.asked_after is None else float(q.asked_after))
     )

@@ -18,7 +18,8 @@ that occur in no training or validation episode.
 import functools
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from zlib import crc32
 
 from memgym.episode import Episode, Evidence, Question
 from memgym.tasks.procedural import story_filler, story_forms
@@ -34,17 +35,20 @@ from memgym.tasks.procedural.engine import (
     episode_metadata,
     generator,
 )
-from memgym.tasks.procedural.mixing import Deck, Mixer, Unit, as_sentence, spread
+from memgym.tasks.procedural.layout import in_asking_order, midstream
+from memgym.tasks.procedural.mixing import Deck, Mixer, Unit, as_sentence, fact_room, spread
 from memgym.tasks.procedural.story_forms import KINDS
 from memgym.tasks.procedural.words import pool, split_of, with_article
 
 __all__ = ["build", "value_pool"]
 
-_EVENT_TOKENS = 24  # of one event sentence on average
-_UNIT_TOKENS = 20.0  # of one sentence of any sort on average
+_EVENT_TOKENS = 19.0  # of one event sentence on average
+_REMARK_TOKENS = 13.0  # of one sentence of filler on average
 _JOINT_TOKENS = 0.15  # of the line breaks between paragraphs, per sentence
 _EVENTS_IN_ROOM = 0.6  # largest share of the facts that protagonists may take
+_EVENTS = 8  # of a thread on average
 _PER_THREAD = 3  # questions
+_MINOR_PER_THREAD = 3  # minor characters, who come back
 _VISIT, _FIND, _MEET, _MEND = range(len(KINDS))
 
 
@@ -118,8 +122,8 @@ def build(split: str, index: int, options: ProceduralOptions) -> Episode:
 
 def _thread_count(options: ProceduralOptions) -> int:
     wanted = -(-options.questions // _PER_THREAD)
-    room = options.tokens * (1 - options.filler) * _EVENTS_IN_ROOM / (8 * _EVENT_TOKENS)
-    return max(1, min(wanted, int(room)))
+    room = fact_room(options.tokens, options.filler, _EVENT_TOKENS, _REMARK_TOKENS)
+    return max(1, min(wanted, int(room * _EVENTS_IN_ROOM / _EVENTS)))
 
 
 class _Cast:
@@ -153,7 +157,11 @@ class _Cast:
     def background(self) -> "_Background":
         """Return what is left for everybody else, once all threads are planned."""
         values = tuple(self._background_and_asked(kind)[0] for kind in range(len(KINDS)))
-        return _Background(self._split, tuple(self.names), frozenset(self._taken), values)
+        passers_by = _Background(self._split, tuple(self.names), frozenset(self._taken), values)
+        count = _MINOR_PER_THREAD * len(self.names)
+        return replace(
+            passers_by, minor=tuple(passers_by.stranger(self._rng) for _ in range(count))
+        )
 
     def _background_and_asked(self, kind: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         values = value_pool(kind, self._split)
@@ -168,8 +176,15 @@ class _Background:
     near: tuple[str, ...]
     taken: frozenset[str]
     values: tuple[tuple[str, ...], ...]
+    minor: tuple[str, ...] = ()
 
     def person(self, rng: random.Random) -> str:
+        """Return a full name: mostly one of the minor characters, else that of a passer-by."""
+        if self.minor and rng.random() < 0.8:
+            return rng.choice(self.minor)
+        return self.stranger(rng)
+
+    def stranger(self, rng: random.Random) -> str:
         """Return a full name; half of them share a part with a protagonist's."""
         while True:
             parts = [
@@ -182,9 +197,13 @@ class _Background:
             if (name := " ".join(parts)) not in self.taken:
                 return name
 
-    def value(self, kind: int, rng: random.Random) -> str:
-        """Return a value that no protagonist has."""
-        return self.person(rng) if kind == _MEET else rng.choice(self.values[kind])
+    def value(self, kind: int, who: str, rng: random.Random) -> str:
+        """Return a value that no protagonist has, for an event of the person ``who``."""
+        if kind != _MEET:
+            return rng.choice(self.values[kind])
+        while (other := self.person(rng)) == who:
+            pass
+        return other
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +226,14 @@ class _Writer:
             text = f"{deck.draw(openings)}, {text}"
         return as_sentence(text)
 
+    def _quest(self, name: str) -> str:
+        """Return what a person is after, the same at every mention."""
+        return story_filler.QUESTS[crc32(name.encode()) % len(story_filler.QUESTS)]
+
     def remark(self, name: str, background: _Background, deck: Deck) -> str:
         """Return a sentence in which nothing happens; it may be about the person ``name``."""
         rng = deck.rng
-        short = name.split(" ", 1)[0] if rng.random() < 0.6 else name
+        short = name.split(" ", 1)[0] if rng.random() < 0.7 else name
         kind = rng.choices(
             (
                 story_filler.ABOUT,
@@ -223,9 +246,10 @@ class _Writer:
         return as_sentence(
             deck.draw(kind).format(
                 name=short,
-                stem=background.value(_VISIT, rng).split(" ", 1)[0],
-                thing=background.value(_FIND, rng).split(" ", 1)[1],
-                part=background.value(_MEND, rng).split(" ", 1)[1],
+                quest=self._quest(name),
+                stem=rng.choice(background.values[_VISIT]).split(" ", 1)[0],
+                thing=rng.choice(background.values[_FIND]).split(" ", 1)[1],
+                part=rng.choice(background.values[_MEND]).split(" ", 1)[1],
                 **{slot: rng.choice(words) for slot, words in story_filler.SLOTS.items()},
             )
         )
@@ -258,7 +282,7 @@ def _thread(cast: _Cast, writer: _Writer, chunks: int, rng: random.Random) -> _T
 def _told(threads: Iterable[_Thread]) -> dict[int, tuple[Unit, ...]]:
     """Return the planned sentences of each chunk in the order in which they are told."""
     events = sorted(
-        ((event.position, event.text, thread.who) for thread in threads for event in thread.events)
+        (event.position, event.text, thread.who) for thread in threads for event in thread.events
     )
     chunks: dict[int, list[Unit]] = {}
     for position, text, who in events:
@@ -278,16 +302,12 @@ def _questions(
     ]
     wanted = wanted[: options.questions]
     rng.shuffle(wanted)
-    midstream = set(rng.sample(range(len(wanted)), round(options.midstream * len(wanted))))
-    return tuple(
-        _question(thread, kind, split, deck, midstream=number in midstream)
-        for number, (thread, kind) in enumerate(wanted)
-    )
+    questions = tuple(_question(thread, kind, split, deck) for thread, kind in wanted)
+    return in_asking_order(questions, midstream(len(questions), options.midstream, rng))
 
 
-def _question(
-    thread: _Thread, kind: int | None, split: str, deck: Deck, *, midstream: bool
-) -> Question:
+def _question(thread: _Thread, kind: int | None, split: str, deck: Deck) -> Question:
+    """Return a question for the values of one kind, or the summary question (``None``)."""
     test = split == "test"
     if kind is None:
         forms = story_filler.TEST_SUMMARY_QUESTIONS if test else story_filler.SUMMARY_QUESTIONS
@@ -298,7 +318,6 @@ def _question(
         question=deck.draw(forms).format(who=thread.who),
         answers=tuple(event.value for event in events),
         kind="keywords" if kind is None else "order",
-        asked_after=int(max(event.position for event in events)) if midstream else None,
         evidence=tuple(event.evidence for event in events),
     )
 
@@ -323,7 +342,7 @@ class _Chapters:
 
         def fact() -> Unit:
             who, kind = self.background.person(rng), rng.randrange(len(KINDS))
-            value = self.background.value(kind, rng)
+            value = self.background.value(kind, who, rng)
             return Unit("fact", self.writer.event(kind, who, value, deck), who)
 
         def remark(subject: str) -> str:
@@ -335,7 +354,8 @@ class _Chapters:
         mixer = Mixer(
             rng=rng,
             filler=self.options.filler,
-            unit_tokens=_UNIT_TOKENS,
+            fact_tokens=_EVENT_TOKENS,
+            filler_tokens=_REMARK_TOKENS,
             joint_tokens=_JOINT_TOKENS,
             fact=fact,
             remark=remark,

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from memgym.tasks.procedural.engine import count_tokens
 
-__all__ = ["Deck", "Mixer", "Unit", "as_sentence", "spread"]
+__all__ = ["Deck", "Mixer", "Unit", "as_sentence", "fact_room", "spread"]
 
 
 class Unit(NamedTuple):
@@ -37,48 +37,65 @@ class Mixer:
         rng: Source of all choices.
         filler: Wanted share of filler units, 0 to 1. Planned units are never left out, so a chunk
             that is full of them has less filler.
-        unit_tokens: Usual size of a unit with its share of the layout; places the planned units.
-        joint_tokens: What the layout adds to each unit on average (spaces, markers).
+        fact_tokens: Usual size of a fact, planned or not, in tokens.
+        filler_tokens: Usual size of a filler sentence, in tokens.
+        joint_tokens: What the layout adds to each unit on average (line breaks, markers).
         fact: Makes one more unasked fact.
         remark: Makes one filler sentence, given the subject of the latest fact ("" before any).
     """
 
     rng: random.Random
     filler: float
-    unit_tokens: float
+    fact_tokens: float
+    filler_tokens: float
     joint_tokens: float
     fact: Callable[[], Unit]
     remark: Callable[[str], str]
 
     def units(self, planned: Sequence[Unit], target_tokens: float) -> list[Unit]:
         """Return units of about ``target_tokens`` in total, the planned ones in the given order."""
+        share = self._possible_filler(len(planned), target_tokens)
+        due = self._places(len(planned), target_tokens, share)
+        half = (share * self.filler_tokens + (1 - share) * self.fact_tokens) / 2
+        pending = [self._cost(unit) for unit in planned]
         units: list[Unit] = []
-        due = self._places(len(planned), target_tokens)
-        facts, subject, tokens = 0, "", 0.0
-        placed = 0
+        facts, subject, tokens = 0, "", sum(pending)
         drift = self.rng.random() - 0.5  # unbiased rounding of the share over many small chunks
         while True:
-            mean = tokens / len(units) if units else 0.0
-            full = units and tokens + mean / 2 >= target_tokens
-            if full and placed == len(planned):
+            full = bool(units or planned) and tokens + half >= target_tokens
+            if full and not pending:
                 return units
-            missing = self.filler * (len(units) + 1) - (len(units) - facts) + drift
-            if not full and self.rng.random() < self.filler + missing / 2:
+            missing = share * (len(units) + 1) - (len(units) - facts) + drift
+            if not full and self.rng.random() < share + missing / 2:
                 units.append(Unit("filler", self.remark(subject)))
+                tokens += self._cost(units[-1])
+                continue
+            if pending and (full or facts in due):
+                units.append(planned[-len(pending)])
+                pending.pop()
             else:
-                if placed < len(planned) and (full or facts in due):
-                    units.append(planned[placed])
-                    placed += 1
-                else:
-                    units.append(self.fact())
-                subject = units[-1].subject
-                facts += 1
-            tokens += count_tokens(units[-1].text) + self.joint_tokens
+                units.append(self.fact())
+                tokens += self._cost(units[-1])
+            subject = units[-1].subject
+            facts += 1
 
-    def _places(self, planned: int, target_tokens: float) -> frozenset[int]:
+    def _cost(self, unit: Unit) -> float:
+        return count_tokens(f" {unit.text}") + self.joint_tokens
+
+    def _possible_filler(self, planned: int, target_tokens: float) -> float:
+        """Return the share of filler that the planned units leave room for."""
+        room = max(0.0, target_tokens - planned * self.fact_tokens) / self.filler_tokens
+        return min(self.filler, room / max(room + planned, 1))
+
+    def _places(self, planned: int, target_tokens: float, filler: float) -> frozenset[int]:
         """Return which of the chunk's facts, counted from 0, are to be the planned ones."""
-        room = int(target_tokens / self.unit_tokens * (1 - self.filler) * 0.85)
+        room = int(0.9 * fact_room(target_tokens, filler, self.fact_tokens, self.filler_tokens))
         return frozenset(self.rng.sample(range(max(room, planned)), planned))
+
+
+def fact_room(tokens: float, filler: float, fact_tokens: float, filler_tokens: float) -> float:
+    """Return how many facts a text of ``tokens`` holds when ``filler`` is the share of filler."""
+    return tokens * (1 - filler) / ((1 - filler) * fact_tokens + filler * filler_tokens)
 
 
 @dataclass(slots=True)

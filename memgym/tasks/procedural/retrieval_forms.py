@@ -18,7 +18,6 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (*PERSON_FORMS,
 # (split group, style) -> frames. "held_out" belongs to test episodes.
 FRAMES: dict[tuple[str, str], tuple[str, ...]] = {
     ("train", "talk"): (
-        "{c}.",
         "I heard {time} that {c}.",
         "Did I tell you that {c}?",
         "By the way, {c}.",
@@ -38,7 +37,6 @@ FRAMES: dict[tuple[str, str], tuple[str, ...]] = {
         "For the record, {c}.",
     ),
     ("train", "document"): (
-        "{c}.",
         "According to the latest issue, {c}.",
         "Our correspondent writes that {c}.",
         "It is worth recording that {c}.",
@@ -90,6 +88,6 @@ CHAINS = (
         "architect",
         True,
         ("the landmark that {x} designed", "the landmark designed by {x}"),
-        ("landmark_town", "landmark_year"),
+        ("landmark_town",),
     ),
 )

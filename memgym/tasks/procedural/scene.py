@@ -7,14 +7,23 @@ the same subject is always the same fact. Not here: sentences, questions.
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from memgym.tasks.procedural.engine import generator
 from memgym.tasks.procedural.filler_forms import MOMENTS, TIMES, WEATHER
 from memgym.tasks.procedural.words import pool, with_article
 
-__all__ = ["Scene"]
+__all__ = ["Scene", "talked_about"]
+
+_Item = TypeVar("_Item")
+_SKEW = 2.5
+
+
+def talked_about(items: Sequence[_Item], rng: random.Random) -> _Item:
+    """Draw an item as gossip does: the first ones far more often than the last ones."""
+    return items[int(len(items) * rng.random() ** _SKEW)]
 
 
 @dataclass(slots=True)
@@ -30,11 +39,11 @@ class Scene:
 
     id: str
     split: str
-    mention: float = 0.5
+    mention: float = 0.7
     people: list[str] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
-    _asked: dict[str, list[str]] = field(default_factory=dict)
-    _background: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _decks: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    _pools: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
 
     def new_person(self, rng: random.Random) -> str:
         """Draw a full name that was not drawn before and will be asked about."""
@@ -45,30 +54,31 @@ class Scene:
                 self.people.append(name)
                 return name
 
-    def new_value(self, pool_name: str, rng: random.Random) -> str:
-        """Draw a value that no background sentence states.
+    def new_subject(self, pool_name: str, role: str, rng: random.Random) -> str | None:
+        """Draw a name or thing to ask about, never the same twice in one role.
 
-        Values do not repeat until the asked-for half of the pool is used up.
+        Returns:
+            A full name for the pool ``person``, else a word of the asked-for half of the pool;
+            None if the role has used them all.
         """
-        self._halve(pool_name)
-        left = self._asked[pool_name]
-        if not left:
-            background = set(self._background[pool_name])
-            left.extend(word for word in pool(pool_name, self.split) if word not in background)
-            rng.shuffle(left)
-        value = left.pop()
-        self._taken.add(value)
-        return value
+        if pool_name == "person":
+            return self.new_person(rng)
+        deck = self._deck(pool_name, role)
+        return deck.pop() if deck else None
 
-    def unused(self, pool_name: str) -> int:
-        """Return how many values :meth:`new_value` can still give before it repeats one."""
-        self._halve(pool_name)
-        return len(self._asked[pool_name])
+    def new_value(self, pool_name: str, role: str, rng: random.Random) -> str:
+        """Draw a value that no background sentence states; repeats only once all were drawn."""
+        if pool_name == "person":
+            return self.new_person(rng)
+        deck = self._deck(pool_name, role)
+        if not deck:
+            deck.extend(self._halves(pool_name)[0])
+            rng.shuffle(deck)
+        return deck.pop()
 
     def background(self, pool_name: str) -> tuple[str, ...]:
         """Return the values that background sentences may state."""
-        self._halve(pool_name)
-        return self._background[pool_name]
+        return self._halves(pool_name)[1]
 
     def fixed_value(self, pool_name: str, subject: str, relation: str) -> str:
         """Return the background value of one relation of one subject, the same at every call."""
@@ -95,7 +105,7 @@ class Scene:
     def any_person(self, rng: random.Random) -> str:
         """Draw a full name: one that is asked about with probability ``mention``."""
         if self.people and rng.random() < self.mention:
-            return rng.choice(self.people)
+            return talked_about(self.people, rng)
         return self.other_person(rng)
 
     def render(self, form: str, rng: random.Random) -> str:
@@ -106,14 +116,22 @@ class Scene:
         first = rng.choice(pool("person_first", self.split))
         return f"{first} {rng.choice(pool('person_last', self.split))}"
 
-    def _halve(self, pool_name: str) -> None:
-        if pool_name in self._asked:
-            return
-        words = list(pool(pool_name, self.split))
-        generator(f"{self.id}/pool/{pool_name}").shuffle(words)
-        middle = len(words) // 2
-        self._asked[pool_name] = words[:middle]
-        self._background[pool_name] = tuple(words[middle:])
+    def _deck(self, pool_name: str, role: str) -> list[str]:
+        deck = self._decks.get((pool_name, role))
+        if deck is None:
+            deck = list(self._halves(pool_name)[0])
+            generator(f"{self.id}/deck/{pool_name}/{role}").shuffle(deck)
+            self._decks[pool_name, role] = deck
+        return deck
+
+    def _halves(self, pool_name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the words of a pool that are asked for and those of the background."""
+        if pool_name not in self._pools:
+            words = list(pool(pool_name, self.split))
+            generator(f"{self.id}/pool/{pool_name}").shuffle(words)
+            middle = len(words) // 2
+            self._pools[pool_name] = tuple(words[:middle]), tuple(words[middle:])
+        return self._pools[pool_name]
 
 
 class _Slots(dict[str, str]):

@@ -9,6 +9,7 @@ sentences are this project's own.
 __all__ = [
     "ABOUT",
     "ECHOES",
+    "QUESTS",
     "SCENES",
     "SLOTS",
     "SUMMARY_QUESTIONS",
@@ -81,6 +82,12 @@ ABOUT: tuple[str, ...] = (
     "{name} sneezed seven times in a row",
     "it took {name} a long time to fall asleep",
     "{name} learned a few words of the local speech",
+    "{name} still meant {quest}, whatever it took",
+    "there was only one thing on the mind of {name}, and that was {quest}",
+    "{name} confessed to a bargeman that the plan was {quest}",
+    "{name} had no money left but still hoped {quest}",
+    "people smiled when {name} said aloud how good it would be {quest}",
+    "to {name} it was a matter of honour {quest}",
     "a blister slowed {name} down for days",
     "{name} owned two shirts, and both were wet",
     "people remembered {name} later as a good listener",
@@ -110,11 +117,10 @@ SCENES: tuple[str, ...] = (
     "the {crop} had been cut, and stubble scratched the ankles",
     "fog swallowed the {land}, and every sound seemed close",
     "the stars were out early, small and sharp",
-    "all the {workers} wore black that week, for the old king had died",
-    "frost drew ferns on the panes of every house",
+    "all the {workers} wore black that week, for a cousin of the king had died",
     "the {season} passed without a single feast",
     "a rainbow stood over the {land} for as long as it takes to boil an egg",
-    "the {trees} were bare, and the {birds} had gone",
+    "the {trees} stood motionless, and the {birds} were silent",
     "mud came up to the axles on the lower road",
     "barrels of {goods} were rolled down to the water",
     "the {weather} nights made everybody sleepless",
@@ -139,7 +145,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "trees": ("alders", "willows", "beeches", "poplars", "pines", "elms", "birches"),
     "hour": ("evening", "early morning", "afternoon", "dusk", "night", "noon heat"),
     "goods": ("salt", "wool", "candles", "herring", "onions", "rope", "cheese", "charcoal", "hops"),
-    "workers": ("reapers", "carters", "weavers", "bargemen", "masons", "fishwives", "charcoal burners"),
+    "workers": ("reapers", "carters", "weavers", "bargemen", "masons", "fishwives", "diggers"),
     "speaker": (
         "the carter", "an old woman", "the miller's wife", "a soldier", "the cook", "somebody",
         "the ferryman", "a girl with a basket", "the sexton", "a drunk",
@@ -148,6 +154,16 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "time": ("noon", "nightfall", "supper", "sunset", "midnight"),
     "number": ("three", "four", "five", "six", "seven", "eight", "nine", "eleven"),
 }  # fmt: skip
+
+# What somebody is after all through the book.
+QUESTS: tuple[str, ...] = (
+    "to track down a lost brother", "to pay back an old debt", "to win back the family farm",
+    "to clear the name of a dead father", "to see the southern ocean", "to find a hermit",
+    "to become a ship's carpenter", "to bring a stolen bell home", "to break a foolish vow",
+    "to reach the coast before winter", "to bury an uncle in his own village",
+    "to marry a glassblower's heir", "to collect the songs of the rivers", "to learn the truth",
+    "to sell a blind horse honestly", "to return a borrowed coat",
+)  # fmt: skip
 
 VOICES: tuple[str, ...] = (
     '"It will rain before {time}," said {speaker}, as on every other day.',

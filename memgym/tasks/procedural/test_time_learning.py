@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memgym.episode import Episode, Evidence, Question
+from memgym.tasks.procedural.dialogue import conversation_header, document_header
 from memgym.tasks.procedural.engine import (
     LazyChunks,
     ProceduralOptions,
@@ -29,20 +30,23 @@ from memgym.tasks.procedural.engine import (
     episode_metadata,
     generator,
 )
-from memgym.tasks.procedural.label_forms import FAMILIES, TALK, Family
-from memgym.tasks.procedural.mixing import Deck, Mixer, Unit, as_sentence, spread
+from memgym.tasks.procedural.label_forms import FAMILIES, Family
+from memgym.tasks.procedural.label_talk import ROOMS, TALK
+from memgym.tasks.procedural.layout import in_asking_order, midstream
+from memgym.tasks.procedural.mixing import Deck, Mixer, Unit, as_sentence, fact_room, spread
 from memgym.tasks.procedural.words import pool, split_of
 from memgym.text import format_example
 
 __all__ = ["build", "cue_pool"]
 
-_EXAMPLE_TOKENS = 34  # of one labelled example on average, both lines
-_UNIT_TOKENS = 28.0  # of one example or remark on average
+_EXAMPLE_TOKENS = 30.0  # of one labelled example on average, both lines
+_REMARK_TOKENS = 14.0  # of one remark on average
 _MARKER_TOKENS = 1.3  # line breaks, "User:" and the like, per unit
 _LABELS = (6, 20)
 _LESSONS = (2, 10)  # planned examples per class
-_CUES = (3, 8)  # cues per class, shared ones included
-_EVIDENCE = 5
+_CUES = (3, 6)  # cues per class, shared ones included
+_TRIES = 50  # at a sentence that has not been asked yet
+_EVIDENCE = 4  # examples per question, if the class has as many
 
 Pair = tuple[str, str]
 
@@ -76,8 +80,9 @@ def cue_pool(family: Family, split: str) -> tuple[str, ...]:
 def build(split: str, index: int, options: ProceduralOptions) -> Episode:
     r"""Return episode ``index`` of ``split``, a function of its arguments alone.
 
-    Questions have kind ``label``; ``metadata["question_preface"]`` says that the answer is wanted
-    as ``\boxed{number}``.
+    Questions have kind ``label``, and no sentence is asked twice: a text that teaches only a few
+    classes may have fewer than ``options.questions`` when hundreds are wanted.
+    ``metadata["question_preface"]`` says that the answer is wanted as ``\boxed{number}``.
 
     Raises:
         UsageError: no such split.
@@ -115,7 +120,7 @@ def _concepts(
     family: int, split: str, options: ProceduralOptions, rng: random.Random
 ) -> tuple[int, tuple[_Concept, ...]]:
     """Return how many planned examples each class gets, and the classes."""
-    room = int(options.tokens * (1 - options.filler) / _EXAMPLE_TOKENS)  # examples that fit
+    room = int(fact_room(options.tokens, options.filler, _EXAMPLE_TOKENS, _REMARK_TOKENS))
     count = max(2, min(rng.randint(*_LABELS), max(room // 6, min(4, room // 3))))
     lessons = max(_LESSONS[0], min(_LESSONS[1], int(room * 0.7) // count))
     size = max(_CUES[0], min(_CUES[1], lessons))
@@ -201,10 +206,11 @@ class _Writer:
         rng = deck.rng
         text = deck.draw(TALK).format(
             cue=rng.choice(rng.choice(concepts).cues),
+            room=rng.choice(ROOMS),
             class_word=FAMILIES[self.family].class_word,
             count=rng.choice(("two", "three", "four", "five", "six", "a dozen", "nine", "eight")),
             day=rng.choice(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")),
-            **self._scene(rng),
+            who=rng.choice(pool("person_first", self.split)),
         )
         return as_sentence(text)
 
@@ -255,46 +261,37 @@ def _questions(
     options: ProceduralOptions,
     rng: random.Random,
 ) -> tuple[Question, ...]:
-    """Return the questions, as many for each class as can be, in random order."""
+    """Return the questions, about equally many for each class, in the order of asking."""
     order = [k % len(concepts) for k in range(options.questions)]
     rng.shuffle(order)
-    midstream = set(rng.sample(range(len(order)), round(options.midstream * len(order))))
-    by_concept = [
-        [lesson for lesson in lessons if lesson.concept == k] for k in range(len(concepts))
-    ]
+    taught = [[lesson for lesson in lessons if lesson.concept == k] for k in range(len(concepts))]
     deck = Deck(rng)
-    questions = []
-    for number, k in enumerate(order):
-        pair = rng.choice(concepts[k].held_out)
-        evidence = _evidence(pair, by_concept[k], rng)
-        questions.append(
-            Question(
-                question=writer.question(pair, deck),
-                answers=(concepts[k].label,),
-                kind="label",
-                asked_after=evidence[-1].chunk if number in midstream else None,
-                evidence=tuple(evidence),
-            )
-        )
-    return tuple(questions)
+    questions: dict[str, Question] = {}
+    for k in order:
+        for _ in range(_TRIES):
+            pair = rng.choice(concepts[k].held_out)
+            text = writer.question(pair, deck)
+            if text not in questions:
+                evidence = _evidence(pair, taught[k], rng)
+                questions[text] = Question(text, (concepts[k].label,), "label", evidence=evidence)
+                break
+    early = midstream(len(questions), options.midstream, rng)
+    return in_asking_order(tuple(questions.values()), early)
 
 
-def _evidence(pair: Pair, lessons: Sequence[_Lesson], rng: random.Random) -> list[Evidence]:
-    """Return planned examples that share a cue with ``pair`` in reading order, both cues if so.
+def _evidence(pair: Pair, lessons: Sequence[_Lesson], rng: random.Random) -> tuple[Evidence, ...]:
+    """Return planned examples of a class in reading order, those that share a cue first.
 
-    Examples of the first and of the second cue are taken in turn; when they are few, others of the
-    same class fill up to three.
+    Examples with the first and with the second cue of ``pair`` are taken in turn.
     """
     sides = [[lesson for lesson in lessons if cue in lesson.pair] for cue in pair]
     chosen: list[_Lesson] = []
-    for turn in range(_EVIDENCE):
-        side = [lesson for lesson in sides[turn % 2] if lesson not in chosen]
-        if side:
-            chosen.append(rng.choice(side))
-    spare = [lesson for lesson in lessons if lesson not in chosen]
-    chosen.extend(rng.sample(spare, min(len(spare), max(0, 3 - len(chosen)))))
+    for side in (*sides, *sides, lessons, lessons):
+        left = [lesson for lesson in side if lesson not in chosen]
+        if left and len(chosen) < _EVIDENCE:
+            chosen.append(rng.choice(left))
     chosen.sort(key=lambda lesson: lesson.chunk)
-    return [Evidence(lesson.chunk, lesson.text) for lesson in chosen]
+    return tuple(Evidence(lesson.chunk, lesson.text) for lesson in chosen)
 
 
 def _texts_by_chunk(lessons: Sequence[_Lesson]) -> dict[int, tuple[Unit, ...]]:
@@ -322,7 +319,8 @@ class _Chunks:
         mixer = Mixer(
             rng=rng,
             filler=self.options.filler,
-            unit_tokens=_UNIT_TOKENS,
+            fact_tokens=_EXAMPLE_TOKENS,
+            filler_tokens=_REMARK_TOKENS,
             joint_tokens=_MARKER_TOKENS,
             fact=lambda: self._further_example(deck),
             remark=lambda _: self.writer.remark(self.concepts, deck),
@@ -334,9 +332,9 @@ class _Chunks:
 
     def _header(self, index: int, date: datetime) -> str:
         if index % 2 == 0:
-            return f"[Conversation of {date:%Y-%m-%d %H:%M}]"
+            return conversation_header(date)
         topic = FAMILIES[self.writer.family].topic
-        return f"[Document read on {date:%Y-%m-%d}: {topic}, sheet {index // 2 + 1}]"
+        return document_header(date, f"{topic}, sheet {index // 2 + 1}")
 
     def _further_example(self, deck: Deck) -> Unit:
         concept = deck.rng.choice(self.concepts)

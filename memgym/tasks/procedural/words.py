@@ -56,10 +56,14 @@ Nettle Nightjar Oriole Osprey Peony Petrel Plover Poplar Primrose Quince Rowan S
 Sedge Sorrel Spruce Starling Sycamore Tamarisk Tansy Teal Teasel Thistle Thrush Valerian Verbena
 Willow Woodlark Yarrow Yew
 """
+_CODE_WORDS = (
+    "Amber Azure Bronze Copper Crimson Golden Indigo Ivory Northern Scarlet Silver Southern"
+)
 _HOUSES = "Hall House Tower Pavilion Court Lodge Manor Place"
 _LANDMARKS = (
-    "Bridge|Library|Lighthouse|Theatre|Observatory|Viaduct|Baths|Chapel|Windmill|Market Hall|"
-    "Conservatory|Bandstand|Clock Tower|Planetarium|Ferry Terminal|Aqueduct"
+    "Bridge|Library|Lighthouse|Theatre|Observatory|Viaduct|Bathhouse|Chapel|Windmill|Market Hall|"
+    "Conservatory|Bandstand|Clock Tower|Courthouse|Almshouse|Aqueduct|Fountain|Granary|"
+    "Watermill|Pier|Monastery|Opera House|Town Gate|Gatehouse"
 )
 _COMPANY_STEMS = """
 Anvil Arclight Argent Basalt Beacon Bellwether Borealis Brightwater Capstan Cardinal Cobalt Compass
@@ -115,18 +119,19 @@ _THINGS = (
     "accordion|armchair|barometer|birdcage|bookend|bracelet|camera|candlestick|cello|chess set|"
     "clarinet|clock|compass|drum|fountain pen|globe|gramophone|hourglass|kaleidoscope|kettle|kite|"
     "lamp|lantern|locket|magnifier|mandolin|map case|metronome|microscope|mirror|music box|"
-    "paperweight|pocket watch|puppet|rocking horse|saddle|sewing box|sextant|snuffbox|spinning wheel|suitcase|"
-    "tea set|telescope|toolbox|trumpet|typewriter|umbrella|vase|violin|weathervane"
+    "paperweight|pocket watch|puppet|rocking horse|saddle|sewing box|sextant|snuffbox|"
+    "spinning wheel|suitcase|tea set|telescope|toolbox|trumpet|typewriter|umbrella|vase|"
+    "violin|weathervane"
 )
 _SPOTS = (
-    "top drawer|bottom drawer|left-hand cupboard|right-hand cupboard|corner cupboard|upper cupboard|"
-    "hidden compartment|blue crate|grey crate|steel locker|iron chest|laundry basket|tall cabinet|"
-    "low cabinet|oak sideboard|linen trunk"
+    "top drawer|bottom drawer|left-hand cupboard|right-hand cupboard|corner cupboard|"
+    "upper cupboard|hidden compartment|blue crate|grey crate|steel locker|iron chest|"
+    "laundry basket|tall cabinet|low cabinet|oak sideboard|linen trunk"
 )
 _ROOMS = (
     "attic|boathouse|cellar|cloakroom|coach house|darkroom|garage|garden shed|greenhouse|"
-    "guest room|kitchen|library|loft|music room|nursery|pantry|sewing room|stable|studio|summer house|sunroom|"
-    "tack room|workshop"
+    "guest room|kitchen|library|loft|music room|nursery|pantry|sewing room|stable|studio|"
+    "summer house|sunroom|tack room|workshop"
 )
 _MONTH_DAYS = (
     ("January", 31), ("February", 28), ("March", 31), ("April", 30), ("May", 31), ("June", 30),
@@ -137,7 +142,7 @@ _MONTH_DAYS = (
 
 def _pairs(left: str, right: str, joint: str = " ") -> list[str]:
     lefts, rights = _items(left), _items(right)
-    return [f"{a}{joint}{b}" for a in lefts for b in rights if not a.endswith(b[:2])]
+    return [f"{a}{joint}{b}" for a in lefts for b in rights if a[-1] != b[0]]
 
 
 def _items(words: str) -> list[str]:
@@ -160,6 +165,7 @@ POOLS: dict[str, Callable[[], Iterable[str]]] = {
     "spot": lambda: [f"{a} in the {b}" for a in _items(_SPOTS) for b in _items(_ROOMS)],
     "year": lambda: [str(year) for year in range(1640, 2020)],
     "day": lambda: [f"{day} {month}" for month, days in _MONTH_DAYS for day in range(1, days + 1)],
+    "project": lambda: [f"Project {a} {b}" for a in _items(_CODE_WORDS) for b in _items(_NATURE)],
     "code": lambda: [str(number) for number in range(2100, 9900, 7)],
 }
 

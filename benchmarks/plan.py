@@ -1,0 +1,192 @@
+"""The plan of a run: which agents play which episodes with which settings, and what identifies it.
+
+The plan's description is ``run.json`` of the run folder. It holds everything that the results
+depend on and nothing else, so runs with the same description have the same results, byte for byte.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import memgym
+import memgym.baselines
+from memgym.agent import Agent
+from memgym.benchmarks.agents import agent_code, load_agents
+from memgym.benchmarks.suites import EpisodeReference, ResolvedSuite
+from memgym.envs.settings import PRESETS, Settings, make_settings
+from memgym.errors import UsageError
+from memgym.reader import make_reader
+
+__all__ = ["RunPlan", "Task", "make_plan"]
+
+_FORMAT = 1
+_SOURCE_SETTINGS = ("source", "split", "source_options", "data")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One agent on one episode.
+
+    Attributes:
+        agent: How the agent is loaded: name or import path.
+        agent_name: What results call it.
+        episode: The episode.
+        settings: Environment settings as JSON text.
+        seed: Of the agent's own choices.
+    """
+
+    agent: str
+    agent_name: str
+    episode: EpisodeReference
+    settings: str
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Agent name and episode id; unique within a run."""
+        return self.agent_name, self.episode.id
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Agents, episodes and settings of a run.
+
+    Attributes:
+        suites: In table order.
+        agents: How each is loaded -> its class, in table order.
+        seed: Of the agents' own choices; the episodes are fixed by the suite.
+        preset: Name of the settings preset.
+        settings: Environment settings given by the user, over those of preset and suite.
+    """
+
+    suites: tuple[ResolvedSuite, ...]
+    agents: Mapping[str, type[Agent]]
+    seed: int
+    preset: str
+    settings: Mapping[str, Any]
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield the tasks in the order of the results: by episode, then by agent."""
+        for suite in self.suites:
+            settings = json.dumps(self._suite_settings(suite), sort_keys=True)
+            for episode in suite.episodes:
+                for spec, agent in self.agents.items():
+                    yield Task(spec, agent.name, episode, settings, self.seed)
+
+    def reader_settings(self, suite: ResolvedSuite) -> Settings:
+        """Return the checked settings of a suite, without those that belong to an agent."""
+        return make_settings("default", self._suite_settings(suite))
+
+    def _suite_settings(self, suite: ResolvedSuite) -> dict[str, Any]:
+        # The preset is written out, so that an agent's own settings are merged into it key by key.
+        return {**PRESETS[self.preset], **suite.suite.settings, **self.settings}
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the run, as JSON values."""
+        first = self.reader_settings(self.suites[0])
+        return {
+            "format": _FORMAT,
+            "memgym": memgym.__version__,
+            "code": _code_digest(),
+            "suites": [self._describe_suite(suite) for suite in self.suites],
+            "agents": [_describe_agent(spec, agent) for spec, agent in self.agents.items()],
+            "seed": self.seed,
+            "preset": self.preset,
+            "settings": dict(self.settings),
+            "reader": {"name": first.reader, "options": dict(first.reader_options)},
+            "token_counter": first.token_counter,
+        }
+
+    def _describe_suite(self, suite: ResolvedSuite) -> dict[str, Any]:
+        entries = list(dict.fromkeys(episode.entry for episode in suite.episodes))
+        return {
+            "name": suite.suite.name,
+            "version": suite.suite.version,
+            "hash": suite.content_hash,
+            "entries": entries,
+            "episodes": len(suite.episodes),
+            "settings": self._suite_settings(suite),
+        }
+
+    def folder_name(self) -> str:
+        """Return the default name of the run folder: the suites and a hash of the description."""
+        suites = "+".join(suite.suite.name for suite in self.suites)
+        text = json.dumps(self.description(), sort_keys=True)
+        return f"{suites}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def make_plan(
+    suites: Sequence[ResolvedSuite],
+    agents: Sequence[str],
+    *,
+    seed: int = 0,
+    preset: str = "default",
+    settings: Mapping[str, Any] | None = None,
+) -> RunPlan:
+    """Check everything and return the plan.
+
+    Args:
+        suites: At least one.
+        agents: Names or import paths, see :func:`memgym.benchmarks.agents.load_agent`.
+        seed: Of the agents' own choices.
+        preset: One of :data:`memgym.envs.settings.PRESETS`.
+        settings: Further environment settings; plain JSON values.
+
+    Raises:
+        UsageError: an unknown agent, preset or setting, or one that the suite decides.
+    """
+    given = dict(settings or {})
+    for name in _SOURCE_SETTINGS:
+        if name in given:
+            raise UsageError(f'the setting "{name}" is decided by the suite; leave it out')
+    make_settings(preset, given)
+    ids = [episode.id for suite in suites for episode in suite.episodes]
+    if not ids or len(set(ids)) < len(ids):
+        raise UsageError("a run needs at least one suite, and each suite once")
+    plan = RunPlan(tuple(suites), load_agents(agents), seed, preset, given)
+    for suite in plan.suites:
+        checked = plan.reader_settings(suite)
+        make_reader(checked.reader, **checked.reader_options)
+    return plan
+
+
+def _describe_agent(spec: str, agent: type[Agent]) -> dict[str, Any]:
+    return {
+        "name": agent.name,
+        "spec": spec,
+        "privileged": agent.privileged,
+        "settings": _plain(agent.settings),
+        "code": agent_code(agent),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _code_digest() -> str:
+    """Return a digest of the code that results depend on: all of memgym but its command line.
+
+    Without it, a run repeated after an edit would show the results of the old code.
+    """
+    content = hashlib.sha256()
+    for package in (memgym, memgym.baselines):
+        folder = Path(next(iter(package.__path__)))
+        for file in sorted(folder.rglob("*.py")):
+            name = file.relative_to(folder).as_posix()
+            # Installed, the other packages lie inside memgym/; in a checkout beside it.
+            if package is memgym and name.split("/")[0] in _OUTSIDE:
+                continue
+            content.update(f"{package.__name__}/{name}\n".encode() + file.read_bytes())
+    return content.hexdigest()[:16]
+
+
+_OUTSIDE = ("agents", "baselines", "benchmarks", "cli")

@@ -1,0 +1,292 @@
+"""Tables of a run: for the terminal, as Markdown, as CSV; and what must be said below them.
+
+The same cells go everywhere. Scores are in per cent. The terminal gets two tables per suite, scores
+and what became of the questions, which fit 100 columns and wrap at 80; Markdown gets the same.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memgym.benchmarks.plan import RunPlan
+from memgym.benchmarks.run_folder import Key, write_whole
+from memgym.benchmarks.statistics import RESAMPLES, Estimate
+from memgym.benchmarks.summary import AgentSummary, SuiteSummary
+from memgym.diagnosis import CAUSES
+from memgym.errors import UsageError
+from memgym.reader import make_reader
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = ["Table", "footer", "markdown", "print_tables", "tables", "write_reports"]
+
+_DAGGER = " †"
+_ABILITY_TITLES = {
+    "accurate_retrieval": "accurate retrieval",
+    "test_time_learning": "test-time learning",
+    "long_range_understanding": "long-range underst.",
+    "conflict_resolution": "conflict resolution",
+}
+_COUNTS = ("memory_tokens", "input_tokens", "memory_share", "questions", "failed", *CAUSES)
+_RESULT_COLUMNS = ("agent", "episode_id", "source", "split", "ability", "score", "reward")
+_STEP_COLUMNS = ("steps", "calls", "valid_calls", "memory_digest")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, column heads, and one row of cells per head; the first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(summary: SuiteSummary) -> list[Table]:
+    """Return the tables of one suite: scores, what became of the questions, scores per entry.
+
+    The last one is left out where every ability has a single entry: it would repeat the first.
+    """
+    suite = summary.suite.suite
+    title = f"{suite.name} (version {suite.version})"
+    found = [
+        Table(f"{title}: scores, %", _score_columns(summary), _score_rows(summary)),
+        Table(f"{title}: memory, and questions not answered in full, %", *_fates(summary.rows)),
+    ]
+    first = summary.rows[0]
+    if len(first.entries) > len(first.abilities):
+        found.append(_entry_table(title, summary.rows))
+    return found
+
+
+def _score_columns(summary: SuiteSummary) -> tuple[str, ...]:
+    abilities = (_ABILITY_TITLES[name] for name in summary.rows[0].abilities)
+    return ("agent", *abilities, "macro mean")
+
+
+def _score_rows(summary: SuiteSummary) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (_name(row), *(_cell(item) for item in row.abilities.values()), _cell(row.macro))
+        for row in summary.rows
+    )
+
+
+def _fates(
+    rows: Sequence[AgentSummary],
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    failed = any(row.failed for row in rows)
+    heads = [cause.replace("_", " ") for cause in CAUSES] + ["reader failed"] * failed
+    cells = (
+        (
+            _name(row),
+            _percent(row.memory_share),
+            *(_percent(share) for share in row.causes.values()),
+            *[_percent(row.failed)] * failed,
+            "?" if row.seconds is None else f"{row.seconds:.1f}",
+        )
+        for row in rows
+    )
+    return ("agent", "memory, % of input", *heads, "seconds"), tuple(cells)
+
+
+def _entry_table(title: str, rows: Sequence[AgentSummary]) -> Table:
+    """Return means with entries as rows, because there may be many and their names are long."""
+    cells = []
+    for name, estimate in rows[0].entries.items():
+        means = (_percent(row.entries[name].mean) for row in rows)
+        cells.append((f"{name} ({estimate.episodes})", *means))
+    heads = ("source (episodes)", *(_name(row) for row in rows))
+    return Table(f"{title}: scores per source, %", heads, tuple(cells))
+
+
+def _name(row: AgentSummary) -> str:
+    return row.name + _DAGGER * row.privileged
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _cell(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{_percent(estimate.mean)} (n=1)"
+    return f"{_percent(estimate.mean)} [{100 * estimate.low:.0f}–{100 * estimate.high:.0f}]"
+
+
+def footer(plan: RunPlan, summaries: Sequence[SuiteSummary], command: str) -> list[str]:
+    """Return what has to be known to read the tables, one statement per line.
+
+    Args:
+        plan: What was played.
+        summaries: All of its suites.
+        command: The command that plays the run again.
+    """
+    lines = [
+        f"{summary.suite.suite.name}: {summary.episodes} episodes, {summary.questions} questions "
+        f"per agent, content hash {summary.suite.content_hash[:10]}."
+        for summary in summaries
+    ]
+    lines += [
+        f"One episode only in {', '.join(summary.single)}: the interval there covers its "
+        "questions, not the choice of the text."
+        for summary in summaries
+        if summary.single
+    ]
+    lines.append(_reader_line(plan, summaries))
+    lines.append(
+        "Macro mean: plain mean over abilities of the plain mean over their sources of the mean "
+        "episode score. [low–high]: 95 % percentile bootstrap over the episodes within each "
+        f"source, {RESAMPLES:,} resamples."
+    )
+    lines.append(
+        "A question not answered in full counts under one cause: never written to the memory, "
+        "lost from it, not retrieved by the reader, or misread."
+    )
+    own = [
+        f"{agent.name} ({_settings(agent.settings)})"
+        for agent in plan.agents.values()
+        if agent.settings
+    ]
+    if own:
+        lines.append(f"Settings of their own: {', '.join(own)}.")
+    if any(agent.privileged for agent in plan.agents.values()):
+        lines.append("† is shown the golds: an upper bound, not a method.")
+    lines.append(f"Seed {plan.seed}. Again: {command}")
+    return lines
+
+
+def _reader_line(plan: RunPlan, summaries: Sequence[SuiteSummary]) -> str:
+    settings = plan.reader_settings(summaries[0].suite)
+    reader = make_reader(settings.reader, **settings.reader_options)
+    budget = getattr(reader, "budget_tokens", None)
+    within = f", {budget:,} {settings.token_counter} tokens of retrieved text" if budget else ""
+    line = f"Reader: {settings.reader}{within}."
+    if settings.reader == "verbatim":
+        line += " It has no model: a score says whether the memory holds and surfaces the answer."
+    if settings.memory_budget:
+        line += f" Memory budget: {_budget(settings.memory_budget)}."
+    return line
+
+
+def _budget(budget: float) -> str:
+    return f"{budget:,} tokens" if isinstance(budget, int) else f"{100 * budget:g} % of the text"
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    flat = []
+    for name, value in settings.items():
+        inner = value.items() if isinstance(value, Mapping) else [(None, value)]
+        flat += [f"{key or name} {item}" for key, item in inner]
+    return ", ".join(flat)
+
+
+def print_tables(console: "Console", summaries: Iterable[SuiteSummary]) -> None:
+    """Print the tables with rich; long cells wrap at their spaces on a narrow terminal."""
+    for summary in summaries:
+        for table in tables(summary):
+            console.print(_rich_table(table))
+            console.print()
+
+
+def _rich_table(table: Table) -> "RenderableType":
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    rich = RichTable(
+        title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        padding=(0, 1), collapse_padding=True, pad_edge=False,
+    )  # fmt: skip
+    for index, column in enumerate(table.columns):
+        rich.add_column(Text(column), justify="right" if index else "left")
+    for row in table.rows:
+        rich.add_row(*(_styled(cell) for cell in row))
+    return rich
+
+
+def _styled(cell: str) -> "RenderableType":
+    from rich.text import Text
+
+    text = Text(cell)
+    text.highlight_regex(r"\[.*\]|\(n=1\)", "dim")
+    return text
+
+
+def markdown(summaries: Iterable[SuiteSummary], notes: Sequence[str]) -> str:
+    """Return the tables and the lines below them as Markdown."""
+    blocks = []
+    for summary in summaries:
+        for table in tables(summary):
+            lines = [
+                _markdown_row(table.columns),
+                "|---" + "|---:" * (len(table.columns) - 1) + "|",
+            ]
+            lines += [_markdown_row(row) for row in table.rows]
+            blocks.append(f"**{table.title}**\n\n" + "\n".join(lines))
+    blocks.append("\n".join(f"- {note}" for note in notes))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    escaped = (cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def write_reports(
+    folder: Path,
+    summaries: Sequence[SuiteSummary],
+    records: Mapping[Key, Mapping[str, Any]],
+    notes: Sequence[str],
+) -> None:
+    """Write ``summary.md``, ``summary.csv`` and ``episodes.csv`` into the run folder.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    try:
+        write_whole(folder / "summary.md", markdown(summaries, notes))
+        write_whole(folder / "summary.csv", _csv(_summary_rows(summaries)))
+        write_whole(folder / "episodes.csv", _csv(_episode_rows(summaries, records)))
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _summary_rows(summaries: Sequence[SuiteSummary]) -> Iterable[Sequence[Any]]:
+    """Yield one row per suite, agent and figure; no wall time, so that the file can be compared."""
+    yield (
+        "suite", "agent", "privileged", "measure", "over", "mean", "low", "high", "episodes",
+        "questions",
+    )  # fmt: skip
+    for summary in summaries:
+        for row in summary.rows:
+            head = (summary.suite.suite.name, row.name, int(row.privileged))
+            for over, item in [("macro", row.macro), *row.abilities.items(), *row.entries.items()]:
+                ends = ("" if end is None else repr(end) for end in (item.low, item.high))
+                yield *head, "score", over, repr(item.mean), *ends, item.episodes, item.questions
+            shares = {"memory_share": row.memory_share, "failed": row.failed, **row.causes}
+            for measure, share in shares.items():
+                yield *head, measure, "all", share, "", "", summary.episodes, summary.questions
+
+
+def _episode_rows(
+    summaries: Sequence[SuiteSummary], records: Mapping[Key, Mapping[str, Any]]
+) -> Iterable[Sequence[Any]]:
+    yield ("suite", "entry", *_RESULT_COLUMNS, *_COUNTS, *_STEP_COLUMNS)
+    for summary in summaries:
+        for episode in summary.suite.episodes:
+            for row in summary.rows:
+                record = records[row.name, episode.id]
+                yield (
+                    episode.suite, episode.entry, *(record[name] for name in _RESULT_COLUMNS),
+                    *(record["metrics"][name] for name in _COUNTS),
+                    *(record[name] for name in _STEP_COLUMNS),
+                )  # fmt: skip
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,208 @@
+"""The folder of a run: what is in it, how it survives a kill, how a run is continued.
+
+===================  ==========================================================================
+file                 content
+===================  ==========================================================================
+``run.json``         what was asked for (:meth:`memgym.benchmarks.plan.RunPlan.description`)
+``results.jsonl``    one line per agent and episode; the same bytes for the same ``run.json``
+``timings.csv``      wall seconds of each, which are never the same
+===================  ==========================================================================
+
+Results are appended and flushed one by one, so a kill loses at most the episodes in flight; a half
+written last line is dropped when the run is continued. When all results are there, the file is
+rewritten in the plan's order, whole or not at all.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from memgym.errors import UsageError
+
+__all__ = ["Key", "RunFolder", "write_whole"]
+
+Key = tuple[str, str]
+"""Agent name and episode id."""
+
+_RUN, _RESULTS, _TIMINGS = "run.json", "results.jsonl", "timings.csv"
+_TIMING_COLUMNS = ("agent", "episode_id", "seconds")
+
+
+class RunFolder:
+    """The results of one run on disk.
+
+    Args:
+        path: Made if it does not exist.
+        description: What identifies the run.
+        keys: Every result that belongs to it, in final order.
+
+    Attributes:
+        path: The folder.
+        records: The results so far, by key.
+        seconds: Wall seconds by key, as far as known.
+
+    Raises:
+        UsageError: the folder holds another run or something else, or cannot be written.
+    """
+
+    def __init__(self, path: Path, description: Mapping[str, Any], keys: Sequence[Key]) -> None:
+        self.path = path
+        self._keys = list(keys)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._identify(description)
+            self.records: dict[Key, dict[str, Any]] = self._read_results()
+            self.seconds: dict[Key, float] = self._read_timings()
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    @property
+    def missing(self) -> list[Key]:
+        """The results still to come, in order."""
+        return [key for key in self._keys if key not in self.records]
+
+    def _identify(self, description: Mapping[str, Any]) -> None:
+        file = self.path / _RUN
+        if not file.exists():
+            others = [item.name for item in self.path.iterdir() if item.suffix != ".partial"]
+            if others:
+                raise UsageError(
+                    f"{self.path} is not empty ({sorted(others)[0]}, …) and holds no {_RUN}; "
+                    "give a new or empty folder with --out"
+                )
+            text = json.dumps(description, ensure_ascii=False, indent=2, sort_keys=True)
+            write_whole(file, text + "\n")
+            return
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(f"{file} is not JSON ({error}); give another folder with --out") from (
+                error
+            )
+        difference = _difference(found, json.loads(json.dumps(description)))
+        if difference:
+            raise UsageError(
+                f"{self.path} holds another run: {difference}; give another folder with --out"
+            )
+
+    def _read_results(self) -> dict[Key, dict[str, Any]]:
+        file = self.path / _RESULTS
+        if not file.exists():
+            return {}
+        known = set(self._keys)
+        records: dict[Key, dict[str, Any]] = {}
+        for number, line in enumerate(_whole_lines(file), 1):
+            try:
+                record = json.loads(line)
+                key = (record["agent"], record["episode_id"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise UsageError(
+                    f"{file}, line {number}: not a result ({error!r}); delete that line to have it "
+                    "played again"
+                ) from error
+            if key not in known:
+                raise UsageError(f'{file}, line {number}: "{key[1]}" is not in this run')
+            records[key] = record
+        return records
+
+    def _read_timings(self) -> dict[Key, float]:
+        file = self.path / _TIMINGS
+        if not file.exists():
+            return {}
+        known = set(self._keys)
+        seconds = {}
+        for row in csv.reader(line.decode() for line in _whole_lines(file)):
+            if len(row) == len(_TIMING_COLUMNS) and (row[0], row[1]) in known:
+                seconds[row[0], row[1]] = float(row[2])
+        return seconds
+
+    def append(self, record: Mapping[str, Any], seconds: float) -> None:
+        """Add one result and flush it; the time goes first, so that no result lacks one."""
+        key = (str(record["agent"]), str(record["episode_id"]))
+        timings = self.path / _TIMINGS
+        try:
+            header = [] if timings.exists() else [_TIMING_COLUMNS]
+            _append(timings, _csv([*header, (*key, f"{seconds:.4f}")]))
+            _append(self.path / _RESULTS, _line(record))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self.records[key] = dict(record)
+        self.seconds[key] = seconds
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Rewrite the complete results and timings in order, and return the results."""
+        assert not self.missing, "finish() is called when every result is there"
+        ordered = [self.records[key] for key in self._keys]
+        times = [(*key, f"{self.seconds[key]:.4f}") for key in self._keys if key in self.seconds]
+        try:
+            write_whole(self.path / _RESULTS, "".join(_line(record) for record in ordered))
+            write_whole(self.path / _TIMINGS, _csv([_TIMING_COLUMNS, *times]))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return ordered
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file (UTF-8) so that a kill leaves either its old content or all of the new."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file after cutting off a half-written last one."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    return content[:whole].split(b"\n")[:-1]
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    # Escaped to ASCII: a lone surrogate in a prediction could not be written otherwise.
+    return json.dumps(record, sort_keys=True) + "\n"
+
+
+def _csv(rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _difference(found: Any, asked: Any, where: str = "") -> str:
+    """Return the first difference between two JSON values in words, ``""`` if there is none."""
+    if isinstance(found, dict) and isinstance(asked, dict):
+        for key in sorted(found.keys() | asked.keys()):
+            inner = _difference(found.get(key), asked.get(key), f"{where}.{key}" if where else key)
+            if inner:
+                return inner
+        return ""
+    if isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
+        pairs = enumerate(zip(found, asked, strict=True))
+        inners = (_difference(old, new, f"{where}[{index}]") for index, (old, new) in pairs)
+        return next(filter(None, inners), "")
+    return "" if found == asked else f"its {where} is {_short(found)}, asked for is {_short(asked)}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value):
+        value = [item["name"] for item in value]
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    reason = error.strerror or type(error).__name__
+    return UsageError(f"cannot use the run folder {path}: {reason}; give another with --out")

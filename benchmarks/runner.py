@@ -1,0 +1,165 @@
+"""Playing a plan: tasks on worker processes, results into the run folder as they come.
+
+Results depend on neither the number of processes nor their timing. With ``jobs`` above 1 the
+workers are spawned, so a script that calls this needs the usual ``if __name__ == "__main__"``.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from memgym.agent import Agent
+from memgym.benchmarks.agents import load_agent
+from memgym.benchmarks.plan import RunPlan, Task
+from memgym.benchmarks.run_folder import RunFolder
+from memgym.benchmarks.suites import load_episode
+from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.errors import UsageError
+from memgym.evaluation import environment_for, play_episode
+
+__all__ = ["AgentError", "Outcome", "Progress", "default_jobs", "run_plan"]
+
+_QUEUED_PER_WORKER = 4
+
+
+class AgentError(RuntimeError):
+    """An agent (or the environment under it) raised an exception; the message has its traceback."""
+
+
+class Outcome(NamedTuple):
+    """What came out of one task: the result's record and the wall seconds it took."""
+
+    record: dict[str, Any]
+    seconds: float
+
+
+Progress = Callable[[int, int], None]
+"""Called with the numbers of results there are and there will be."""
+
+
+def default_jobs() -> int:
+    """Return the number of processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_plan(
+    plan: RunPlan, folder: Path, *, jobs: int = 1, progress: Progress | None = None
+) -> RunFolder:
+    """Play what is missing of a plan and return the folder with every result in it.
+
+    Args:
+        plan: What to play.
+        folder: Where the results go; if it holds part of this very run, the rest is played.
+        jobs: Worker processes; 1 plays in this process.
+        progress: Told the state at the start and after every episode.
+
+    Raises:
+        UsageError: see :class:`~memgym.benchmarks.run_folder.RunFolder`; ``jobs`` is below 1.
+        AgentError: an agent raised an exception; the results so far are kept.
+    """
+    if jobs < 1:
+        raise UsageError(f"jobs must be at least 1, got {jobs}")
+    tasks = {task.key: task for task in plan.tasks()}
+    store = RunFolder(folder, plan.description(), list(tasks))
+    missing = [tasks[key] for key in store.missing]
+    tell = progress or (lambda done, total: None)
+    tell(len(store.records), len(tasks))
+    with contextlib.closing(_play_all(missing, min(jobs, len(missing)))) as outcomes:
+        for outcome in outcomes:
+            store.append(outcome.record, outcome.seconds)
+            tell(len(store.records), len(tasks))
+    store.finish()
+    return store
+
+
+def _play_all(tasks: Sequence[Task], jobs: int) -> Generator[Outcome]:
+    if jobs > 1:
+        yield from _play_in_pool(tasks, jobs)
+    else:
+        yield from map(_play, tasks)
+
+
+def _play(task: Task) -> Outcome:
+    """Play one task; every exception but a user's mistake becomes an :class:`AgentError`."""
+    agent, env = _agent_and_environment(task.agent, task.settings)
+    episode = load_episode(task.episode)
+    try:
+        result = play_episode(agent, env, episode, seed=task.seed)
+    except UsageError:
+        raise
+    except Exception as error:
+        _agent_and_environment.cache_clear()
+        raise AgentError(
+            f"{traceback.format_exc()}\n"
+            f'agent "{task.agent_name}" raised {type(error).__name__} on episode "{episode.id}"'
+        ) from error
+    return Outcome(result.record(), result.seconds)
+
+
+@lru_cache(maxsize=32)
+def _agent_and_environment(spec: str, settings: str) -> tuple[Agent, MemAlphaEnv]:
+    agent = load_agent(spec)()
+    return agent, environment_for(agent, **json.loads(settings))
+
+
+def _play_in_pool(tasks: Sequence[Task], jobs: int) -> Iterator[Outcome]:
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        yield from _outcomes(pool, tasks, jobs * _QUEUED_PER_WORKER)
+    except BrokenProcessPool as error:
+        raise AgentError(
+            "a worker process died, perhaps for lack of memory; run again with fewer --jobs"
+        ) from error
+    except BaseException:
+        # Do not wait for the episodes in flight: they are played again when the run is continued.
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcomes(pool: ProcessPoolExecutor, tasks: Sequence[Task], queued: int) -> Iterator[Outcome]:
+    """Yield outcomes as they come; few tasks wait at a time, so that stopping is quick."""
+    waiting = iter(tasks)
+    running: set[Future[Outcome]] = set()
+    while True:
+        for task in waiting:
+            running.add(pool.submit(_play, task))
+            if len(running) >= queued:
+                break
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+
+def _start_worker() -> None:
+    """Let the parent handle Ctrl-C, and end when the parent is gone (even if it was killed)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "workers are started by multiprocessing"
+    threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

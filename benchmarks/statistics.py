@@ -1,0 +1,119 @@
+"""Means and bootstrap intervals over a hierarchy: episodes in strata, strata in groups.
+
+The estimate of a group is the plain mean over its strata of the mean score of their episodes; the
+macro mean is the plain mean over groups. Intervals are percentile bootstrap (Efron 1979): episodes
+are drawn with replacement within each stratum, all levels are computed anew from each draw, and the
+interval spans the middle 95 % of the results. All agents share the draws, as they share episodes.
+
+A stratum of one episode says nothing about how scores vary between episodes. Its questions are
+resampled instead, so its interval is about these questions on this text, and tables say so; with a
+single question too there is no interval. With fewer than some ten episodes the percentile bootstrap
+is known to be too narrow; compare episode counts before trusting a small difference.
+
+Not here: where the scores come from (:mod:`.summary`) and how they are shown (:mod:`.report`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RESAMPLES", "Estimate", "Stratum", "estimate_mean", "group_means"]
+
+RESAMPLES = 2_000
+_LEVELS = (2.5, 97.5)
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean score and its 95 % interval.
+
+    Attributes:
+        mean: 0.0 to 1.0.
+        low: Lower end, ``None`` if there is no interval.
+        high: Upper end, ``None`` if there is no interval.
+        episodes: Number of episodes it rests on.
+        questions: Number of questions it rests on.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    episodes: int
+    questions: int
+
+
+class Stratum:
+    """The scores of all agents on the episodes of one entry of a suite.
+
+    Args:
+        name: Seeds its draws, so that they do not depend on what else is estimated.
+        scores: Per agent, per episode, the scores of the questions; the same shape for each agent.
+
+    Attributes:
+        means: Mean score per agent.
+        draws: Mean score per agent and resample, shape (agents, ``RESAMPLES``); ``None`` if there
+            is but one question.
+        by_questions: Whether questions were resampled, because there is but one episode.
+        episodes: Number of episodes.
+        questions: Number of questions.
+    """
+
+    def __init__(self, name: str, scores: Sequence[Sequence[Sequence[float]]]) -> None:
+        self.name = name
+        self.episodes = len(scores[0])
+        self.questions = sum(len(episode) for episode in scores[0])
+        by_episode = np.array([[np.mean(episode) for episode in agent] for agent in scores])
+        self.by_questions = self.episodes == 1
+        units = np.array([agent[0] for agent in scores]) if self.by_questions else by_episode
+        self.means: Scores = by_episode.mean(axis=1)
+        self.draws: Scores | None = _resample(units, name) if units.shape[1] > 1 else None
+
+
+def _resample(units: Scores, name: str) -> Scores:
+    """Return the mean of each row over draws with replacement of its columns."""
+    size = units.shape[1]
+    rng = np.random.Generator(np.random.PCG64(list(name.encode())))
+    picks = rng.integers(size, size=(RESAMPLES, size))
+    return np.stack([row[picks].mean(axis=1) for row in units])
+
+
+def group_means(strata: Sequence[Stratum]) -> tuple[Scores, Scores | None]:
+    """Return the plain mean over strata of their means and of their draws."""
+    means: Scores = np.mean([stratum.means for stratum in strata], axis=0)
+    draws = _mean_draws(stratum.draws for stratum in strata)
+    return means, draws
+
+
+def estimate_mean(groups: Sequence[Sequence[Stratum]]) -> list[Estimate]:
+    """Return, per agent, the plain mean over groups of the plain mean over their strata.
+
+    Args:
+        groups: Of at least one stratum each. One group of one stratum gives the stratum's mean.
+    """
+    parts = [group_means(group) for group in groups]
+    means = np.mean([mean for mean, _ in parts], axis=0)
+    draws = _mean_draws(draw for _, draw in parts)
+    ends: list[tuple[float | None, float | None]] = [(None, None)] * len(means)
+    if draws is not None:
+        ends = [(float(low), float(high)) for low, high in np.percentile(draws, _LEVELS, axis=1).T]
+    strata = [stratum for group in groups for stratum in group]
+    episodes = sum(stratum.episodes for stratum in strata)
+    questions = sum(stratum.questions for stratum in strata)
+    return [
+        Estimate(float(mean), low, high, episodes, questions)
+        for mean, (low, high) in zip(means, ends, strict=True)
+    ]
+
+
+def _mean_draws(draws: Iterable[Scores | None]) -> Scores | None:
+    """Return the mean, or ``None`` if a part has no draws: an interval would be too narrow."""
+    found = list(draws)
+    known = [draw for draw in found if draw is not None]
+    if len(known) < len(found):
+        return None
+    mean: Scores = np.mean(known, axis=0)
+    return mean

@@ -1,0 +1,104 @@
+"""How far a run is: a bar with the time left on a terminal, a line now and then elsewhere."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+__all__ = ["Reporter", "output_console"]
+
+_WIDTH_WITHOUT_TERMINAL = 100
+_LINE_EVERY_SECONDS = 10.0
+
+
+def output_console() -> "Console":
+    """Return the console for results: stdout, 100 columns wide where it is not a terminal."""
+    from rich.console import Console
+
+    fixed = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=_WIDTH_WITHOUT_TERMINAL if fixed else None)
+
+
+class Reporter:
+    """Told after every episode, tells the user on stderr; use as a context manager."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._start = self._last_line = time.monotonic()
+        self._done = self._total = self._found = 0
+        self._started = False
+
+    def __enter__(self) -> "Reporter":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
+
+            self._bar = Progress(
+                TextColumn("episodes"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take note of the number of results there are and there will be."""
+        if not self._started:
+            self._started, self._found = True, done
+            self._start = self._last_line = time.monotonic()
+        self._done, self._total = done, total
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            sys.stderr.write(f"{self._state()}\n")
+
+    def _state(self) -> str:
+        passed = time.monotonic() - self._start
+        left = passed / max(self._done - self._found, 1) * (self._total - self._done)
+        return f"{self._done} of {self._total} results, {passed:.0f} s, about {left:.0f} s left"
+
+    def finished(self) -> str:
+        """Return a sentence on a run that came to its end."""
+        played, seconds = self._done - self._found, time.monotonic() - self._start
+        if not played:
+            return f"All {self._total} results were there already."
+        before = f", {self._found} were there already" if self._found else ""
+        return f"{played} results in {seconds:.0f} s{before}."
+
+    def stopped(self, folder: Path) -> str:
+        """Return a sentence on a run that was stopped, and how to continue it."""
+        if not self._started:
+            return "stopped before the first episode"
+        return (
+            f"stopped; {self._done} of {self._total} results are kept in {folder}; give the same "
+            "command again to continue"
+        )
