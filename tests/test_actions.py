@@ -65,6 +65,7 @@ FORMS = {
     "parameters": [{"name": c["name"], "parameters": c["arguments"]} for c in BOTH],
     "message": {"role": "assistant", "content": None, "tool_calls": [wire(INSERT), wire(DELETE)]},
     "two messages": [{"role": "assistant", "tool_calls": [wire(call)]} for call in BOTH],
+    "message, calls and text": {"tool_calls": [wire(c) for c in BOTH], "content": block(DELETE)},
     "old message": [{"role": "assistant", "content": "", "function_call": c} for c in BOTH],
     "message text": {"role": "assistant", "content": block(INSERT) + block(DELETE)},
     "json list": json.dumps(BOTH),
@@ -294,6 +295,7 @@ def test_a_repaired_list_marks_each_call() -> None:
     [
         f'{{{ANSWER}{{"text": "the boat was so',
         f'{{{ANSWER}{{"text": "code f() {{ x }}',
+        f'{{{ANSWER}{{"text": "he said "hi" to {{x}}',
         f'{{{ANSWER}{{"text": "he said \\"',
         f'{{{ANSWER}{{"text": "he said "yes" and "',
         f'{{{ANSWER}{{"text": ',
@@ -313,9 +315,10 @@ def test_text_that_breaks_off_is_never_repaired(cut: str) -> None:
     [
         '{"name": "answer", "arguments": {"text": "a", "text": "b"}}',
         "{'name': 'answer', 'arguments': {'text': 'it's'}}",
+        '{"name": "answer", "arguments": "{\\"text\\": \\"a\\", \\"text\\": \\"b\\"}"}',
         "<tool_call>prose</tool_call>",
         "{'name': 'answer', 'arguments': " + "[" * 5_000 + "]" * 5_000 + "}",
-        '{"name": "answer", "arguments": {"text": "' + "x" * 70_000 + '"},}',
+        '{"name": "answer", "arguments": {"text": "' + "x" * 65_530 + '"},}',
     ],
 )
 def test_what_repair_would_have_to_guess_stays_a_fault(text: str) -> None:

@@ -68,6 +68,7 @@ def test_nothing_is_lost_and_no_chunk_is_too_long(
     assert all(
         _count(p.text) <= smallest + more or len(p.text) == 1 for c in chunks for p in c.pieces
     )
+    assert all(_count(c.text) <= smallest + more or len(c.text) < 3 for c in chunks)
     for source, text in enumerate(texts):
         pieces = [p.text for chunk in chunks for p in chunk.pieces if p.source == source]
         assert "".join("".join(pieces).split()) == "".join(text.split())

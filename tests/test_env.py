@@ -16,7 +16,7 @@ from memgym.episode import Episode, Question
 from memgym.errors import UsageError
 from tests.episodes import CHUNKS, village
 
-SMALL = {"source_options": {"tokens": 1_000, "chunk_tokens": 300, "questions": 4}}
+SMALL: dict[str, Any] = {"source_options": {"tokens": 1_000, "chunk_tokens": 300, "questions": 4}}
 
 
 def make(**settings: Any) -> MemAlphaEnv:

@@ -1,6 +1,11 @@
 """The HotpotQA builder, on small files in the official layout."""
 
+import itertools
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import pytest
 from memgym.errors import UsageError
 from memgym.tasks.hotpotqa import load
 from memgym.tasks.source import ListedEpisodes
+from memgym.tokens import get_counter
 
 _SMALL = {"tokens": 400, "min_tokens": 40, "max_tokens": 150}
 
@@ -140,7 +146,34 @@ def test_an_over_long_article_is_split_and_keeps_its_evidence(tmp_path: Path) ->
     assert [evidence.text for evidence in question.evidence][1] == "It lies on River 0."
 
 
+def test_a_sentence_longer_than_a_chunk_loses_its_question_and_is_counted(tmp_path: Path) -> None:
+    record = _record(0)
+    endless = f" It lies {'very ' * 300}near River 0."
+    record["context"][4] = ["Village 0", ["Village 0 is a place.", endless]]
+    records = [record, *[_record(n) for n in range(1, 4)]]
+    _write(tmp_path / "hotpotqa" / "hotpot_dev.json", records)
+    episode = _load("test", tmp_path, tokens=2_000).episode(0)
+    assert len(episode.questions) == 3
+    assert episode.metadata["excluded"] == {"question whose evidence is split between chunks": 1}
+    assert "excluded" not in _load("test", tmp_path, max_tokens=999).episode(0).metadata
+
+
+def test_articles_are_not_shown_in_the_order_of_the_questions(data: Path) -> None:
+    shown = re.findall(r"^(?:Person|Village) \d+$", _text(_load("test", data)), re.MULTILINE)
+    in_order = [f"{kind} {n}" for n in range(500, 540) for kind in ("Person", "Village")]
+    assert set(shown) <= set(in_order)
+    partners = sum(one.split()[1] == other.split()[1] for one, other in itertools.pairwise(shown))
+    assert partners < len(shown) // 4
+
+
 def test_a_short_last_group_is_left_out_unless_it_is_all_there_is(data: Path) -> None:
+    count = get_counter().count
+    left_out = 0
+    for tokens in range(300, 900, 60):
+        episodes = _load("test", data, tokens=tokens)
+        assert min(sum(map(count, e.chunks)) for e in episodes) * 2 >= tokens
+        left_out += len(episodes.excluded)
+    assert 0 < left_out < 10
     alone = _load("test", data, tokens=100_000)
     assert alone.size == 1
     assert alone.excluded == {}
@@ -194,6 +227,26 @@ def test_the_same_data_give_the_same_episodes(data: Path) -> None:
     first, again = _load("train", data), _load("train", data)
     assert list(first) == list(again)
     assert first.ids != _load("train", data, setting="distractor").ids
+
+
+def test_episodes_do_not_depend_on_the_hash_seed(data: Path) -> None:
+    code = (
+        "import hashlib, sys; from memgym.tasks import load_source; "
+        "episodes = load_source('hotpotqa', 'train', {'setting': 'distractor'}, sys.argv[1]); "
+        "print(hashlib.sha256(repr(list(episodes)).encode()).hexdigest())"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(data)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(printed) == 1
+    assert len(printed.pop().strip()) == 64
 
 
 # --- bad input

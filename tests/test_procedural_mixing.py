@@ -53,11 +53,11 @@ def test_planned_units_all_come_in_order_and_the_length_is_reached(
 
 
 @pytest.mark.parametrize("filler", [0.0, 0.1, 0.5, 0.8, 0.95])
-@pytest.mark.parametrize("target", [60, 1_000])
+@pytest.mark.parametrize("target", [100, 1_000])
 def test_the_share_of_filler_is_kept_over_many_chunks(filler: float, target: int) -> None:
     units = [unit for seed in range(300) for unit in _mixer(seed, filler).units([], target)]
     share = sum(unit.kind == "filler" for unit in units) / len(units)
-    assert share == pytest.approx(filler, abs=0.05)
+    assert share == pytest.approx(filler, abs=0.04)
 
 
 def test_planned_units_are_not_bunched_together() -> None:
@@ -71,16 +71,19 @@ def test_planned_units_are_not_bunched_together() -> None:
 
 
 def test_remarks_are_told_the_subject_of_the_latest_fact() -> None:
-    subjects: list[str] = []
-    units = _mixer(3, 0.5, subjects).units(_planned(2), 400)
-    expected, subject = [], ""
-    for unit in units:
-        if unit.kind == "filler":
-            expected.append(subject)
-        else:
-            subject = unit.subject
-    assert subjects == expected
-    assert {"plan 0", "plan 1", "a fact"} <= set(subjects)
+    heard: set[str] = set()
+    for seed in range(20):
+        subjects: list[str] = []
+        units = _mixer(seed, 0.6, subjects).units(_planned(2), 400)
+        expected, subject = [], ""
+        for unit in units:
+            if unit.kind == "filler":
+                expected.append(subject)
+            else:
+                subject = unit.subject
+        assert subjects == expected
+        heard |= set(subjects)
+    assert heard == {"", "plan 0", "plan 1", "a fact"}
 
 
 def test_a_deck_gives_every_form_before_it_repeats_one() -> None:

@@ -56,7 +56,7 @@ def test_text_answers_show_the_core_beside_the_budget(memory: Memory) -> None:
 
 def test_an_empty_memory_answers_nothing() -> None:
     for kind in ("text", "label", "keywords", "order", "state"):
-        answer = ask(Memory(), "Where is Ada?", kind)  # type: ignore[arg-type]
+        answer = ask(Memory(), "Where is Ada?", kind)
         assert (answer.text, answer.shown, answer.failed) == ("", (), False)
 
 

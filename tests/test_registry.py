@@ -1,5 +1,6 @@
 """The source registry: names, options, data folders, caching, the jsonl source."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -233,6 +234,29 @@ def test_loading_is_kept_per_arguments(tmp_path: Path) -> None:
     assert load_source("jsonl", "test", {"path": one}) is not kept
     assert load_source("jsonl", "train", {"path": two}) is not kept
     assert load_source("jsonl", "train", {"path": one}, data=tmp_path) is not kept
+
+
+def test_a_file_written_anew_is_loaded_anew(tmp_path: Path) -> None:
+    path = _jsonl(tmp_path / "own.jsonl", "a")
+    assert load_source("jsonl", "train", {"path": path}).size == 1
+    _jsonl(path, "a", "b")
+    assert load_source("jsonl", "train", {"path": path}).size == 2
+
+
+def test_relative_places_follow_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        os.utime(_jsonl(tmp_path / name / "own.jsonl", name), (0, 0))
+    monkeypatch.chdir(tmp_path / "one")
+    first = load_source("jsonl", "train", {"path": "own.jsonl"})
+    monkeypatch.chdir(tmp_path / "two")
+    second = load_source("jsonl", "train", {"path": "own.jsonl"})
+    assert [first.episode(0).id, second.episode(0).id] == ["one", "two"]
+    with pytest.raises(UsageError, match="nothing at") as caught:
+        load_source("squad", "train", data="data")
+    assert str(tmp_path / "two" / "data" / "squad") in str(caught.value)
 
 
 # --- episode sets

@@ -47,8 +47,8 @@ def test_every_gold_counts_not_only_the_first() -> None:  # M4
 
 def test_an_empty_answer_scores_nothing() -> None:  # M15
     for kind in ("text", "label", "keywords", "order", "state"):
-        assert score_answer(question(kind, "a b"), "") == 0.0  # type: ignore[arg-type]
-        assert score_answer(question(kind, "a b"), " \n") == 0.0  # type: ignore[arg-type]
+        assert score_answer(question(kind, "a b"), "") == 0.0
+        assert score_answer(question(kind, "a b"), " \n") == 0.0
 
 
 @pytest.mark.parametrize(

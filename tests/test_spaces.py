@@ -11,7 +11,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.spaces.utils import flatdim, flatten, flatten_space, unflatten
+from gymnasium.spaces.utils import (
+    flatdim,
+    flatten,
+    flatten_space,
+    is_space_dtype_shape_equiv,
+    unflatten,
+)
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array, iterate
@@ -133,7 +139,16 @@ def test_iterate_stays_unregistered() -> None:
 
 def test_an_empty_batch_is_in_the_batched_space() -> None:
     space = UnicodeText(9, min_length=3)
-    assert create_empty_array(space, n=2) in batch_space(space, 2)
+    empty = create_empty_array(space, n=2)
+    assert empty == ("   ", "   ")
+    assert empty in batch_space(space, 2)
+
+
+def test_only_texts_of_one_length_share_a_layout() -> None:
+    space = UnicodeText(9)
+    assert is_space_dtype_shape_equiv(space, UnicodeText(9, min_length=3))
+    assert not is_space_dtype_shape_equiv(space, UnicodeText(8))
+    assert not is_space_dtype_shape_equiv(space, spaces.Text(9, charset=space.character_set))
 
 
 # --- vector environments ------------------------------------------------------------------------
@@ -383,7 +398,21 @@ def test_a_mask_without_ids_leaves_nothing_to_delete() -> None:
     space = ToolCalls(["memory_delete"], seed=0)
     mask: dict[str, Any] = {"memory_ids": {"semantic": [], "episodic": []}}
     assert all(space.sample(mask=mask) == () for _ in range(20))
-    assert any(space.sample(mask={"memory_ids": {"episodic": ["e1"]}}) for _ in range(20))
+    mask["memory_ids"]["episodic"].append("e1")
+    assert any(space.sample(mask=mask) for _ in range(20))
+    assert mask == {"memory_ids": {"semantic": [], "episodic": ["e1"]}}
+
+
+def test_a_mask_without_a_store_or_core_never_names_it() -> None:
+    space = ToolCalls(seed=0)
+    mask: dict[str, Any] = {"memory_ids": {"episodic": ["e1", "e2"]}, "core": False}
+    calls = [call for _ in range(200) for call in space.sample(mask=mask)]
+    stores = {call["arguments"].get("memory_type") for call in calls}
+    assert stores == {"episodic", None}
+    mask = {"memory_ids": {}}
+    calls = [call for _ in range(200) for call in space.sample(mask=mask)]
+    names = {(call["name"], call["arguments"].get("memory_type")) for call in calls}
+    assert names == {("memory_update", "core"), ("search_memory", None), ("answer", None)}
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,14 @@ def test_a_gold_across_a_sentence_end_keeps_both_sentences(tmp_path: Path) -> No
     assert "The end" not in episode.questions[0].evidence[0].text
 
 
+def test_a_gold_that_ends_its_sentence_takes_no_other_along(tmp_path: Path) -> None:
+    text = "In May he founded Fox Inc. Nobody knew of it."
+    paragraph = _paragraph(text, ("What did he found?", "Fox Inc."))
+    _write(tmp_path / "squad" / "dev.json", [{"title": "F", "paragraphs": [paragraph]}])
+    (question,) = _load("test", tmp_path).episode(0).questions
+    assert question.evidence[0].text == "In May he founded Fox Inc."
+
+
 def test_questions_are_drawn_up_to_the_limit_in_reading_order(data: Path) -> None:
     full = _load("test", data).episode(0)
     few = _load("test", data, questions=5).episode(0)
@@ -160,12 +168,15 @@ def test_an_over_long_paragraph_is_split_and_loses_no_evidence(tmp_path: Path) -
 
 
 def test_a_short_last_group_is_left_out_unless_it_is_all_there_is(data: Path) -> None:
-    assert min(len(e.chunks) for e in _load("train", data)) >= 2
+    left_out = 0
+    for chunks in range(3, 13):
+        episodes = _load("test", data, chunks=chunks)
+        assert min(len(episode.chunks) for episode in episodes) * 2 >= chunks
+        left_out += sum(n for why, n in episodes.excluded.items() if why.startswith("group of"))
+    assert 0 < left_out < 10
     alone = _load("test", data, chunks=10_000)
     assert alone.size == 1
-    with pytest.raises(
-        UsageError, match=r"no episode \(1 x group of \d+ chunks with 108 questions"
-    ):
+    with pytest.raises(UsageError, match=r"no episode \(1 x group of \d+ chunks with 108 quest"):
         _load("test", data, chunks=10_000, min_questions=109)
 
 
@@ -195,6 +206,7 @@ def test_a_paragraph_of_the_dev_file_is_never_trained_on(data: Path) -> None:
     moved = _article(100)
     moved["title"] = "Another name"
     _write(data / "squad" / "train-v1.1.json", [moved, *(_article(n) for n in range(40))])
+    (data / "squad" / "dev-v1.1.json").rename(data / "squad" / "DEV-v1.1.JSON")
     splits = [_load(split, data) for split in ("train", "validation")]
     assert not any("Town100" in chunk for s in splits for e in s for chunk in e.chunks)
     assert sum(s.excluded.get("paragraph met before", 0) for s in splits) == 6

@@ -166,9 +166,11 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
                 raise UsageError(f'reset has no option "{name}": {nearest(name, _RESET_OPTIONS)}')
         self._split = given.get("split", self.settings.split)
         self._episodes = self._load(self._split)
-        episode = self._choose(given.get("episode"))
-        max_chunks = given.get("max_chunks", self.settings.max_chunks)
-        self._begin(episode.first(max_chunks) if max_chunks else episode)
+        self._whole_episode = self._choose(given.get("episode"))
+        self._max_chunks = given.get("max_chunks", self.settings.max_chunks)
+        self._begin(
+            self._whole_episode.first(self._max_chunks) if self._max_chunks else self._whole_episode
+        )
         self._feedback: list[str] = []
         self._last: tuple[tuple[ToolResult, ...], dict[str, float]] = ((), _no_terms())
         observation = self._observation()
@@ -246,7 +248,7 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
             results,
             self._chunk,
             rules=self.settings.reward_rules,
-            nothing_to_store=self._nothing_to_store(),
+            nothing_to_store=asking or self._nothing_to_store(),
         )
         self._feedback = [feedback_line(result) for result in results]
         if asking:

@@ -22,11 +22,10 @@ _VERSION = 1
 
 def dump_state(env: "MemAlphaEnv") -> dict[str, Any]:
     """Return everything that the rest of the running episode depends on."""
-    identifier, _, cut = env.episode.id.partition("#")
     return {
         "version": _VERSION,
-        "episode_id": identifier,
-        "max_chunks": int(cut or 0),
+        "episode_id": env._whole_episode.id,
+        "max_chunks": env._max_chunks,
         "split": env._split,
         "chunk_index": env._chunk_index,
         "turn": env._turn,
@@ -47,16 +46,13 @@ def load_state(env: "MemAlphaEnv", state: Mapping[str, Any]) -> None:
             f"not an environment state of version {_VERSION}: it has the keys "
             f"{', '.join(sorted(_KEYS))}"
         )
-    running = getattr(env, "episode", None)
-    if running is not None and running.id.partition("#")[0] == state["episode_id"]:
-        wanted: Any = running  # also an episode that was handed in and is in no source
-    else:
-        wanted = state["episode_id"]
-    options = {"episode": wanted, "split": state["split"]}
-    cut = f"#{state['max_chunks']}" if state["max_chunks"] else ""
-    if not (running is wanted and running is not None and running.id.endswith(cut)):
-        options["max_chunks"] = state["max_chunks"]
-    env.reset(options=options)
+    wanted: Any = state["episode_id"]
+    running = getattr(env, "_whole_episode", None)
+    if running is not None and running.id == wanted:
+        wanted = running  # it may have been handed in and be in no source
+    env.reset(
+        options={"episode": wanted, "split": state["split"], "max_chunks": state["max_chunks"]}
+    )
     env.memory.restore(state["memory"])
     env._open_chunk(int(state["chunk_index"]))
     env._turn = int(state["turn"])

@@ -6,7 +6,7 @@ an id exists is not known here: a mask tells ``sample`` which ids may be drawn.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from gymnasium.spaces import Space
@@ -106,11 +106,12 @@ class ToolCalls(Space[tuple[dict[str, Any], ...]]):
         """Return up to four random calls (fewer when ``max_calls`` or the mask allow fewer).
 
         Args:
-            mask: what is legal now, ``{"tools": np.int8[n_tools], "memory_ids": {"semantic": [...],
-                "episodic": [...]}}``, either key optional; the order of ``tools`` is that of the
-                space. With ``memory_ids`` every call can be applied: only these ids are updated or
-                deleted, each deleted at most once; the core is updated, but neither inserted into
-                nor deleted, because that depends on whether it is empty.
+            mask: what is legal now: ``{"tools": np.int8[n_tools], "memory_ids": {"semantic": [...],
+                "episodic": [...]}, "core": bool}``, every key optional; the order of ``tools`` is
+                that of the space. With ``memory_ids`` every call can be applied: only the stores
+                named there are used, only these ids are updated or deleted, each deleted at most
+                once. The core is then updated (unless ``core`` is false: no core memory), but
+                neither inserted into nor deleted, because that depends on whether it is empty.
             probability: not supported.
 
         Raises:
@@ -118,24 +119,26 @@ class ToolCalls(Space[tuple[dict[str, Any], ...]]):
         """
         if probability is not None:
             raise UsageError("ToolCalls.sample: probability is not supported, use mask")
-        tools, ids = self._read_mask(mask)
+        legal = self._read_mask(mask)
         limit = min(self.max_calls, _SAMPLED_CALLS)
         # One request for all random numbers costs a tenth of one request for each.
         draws = iter(self.np_random.random(1 + limit * _DRAWS_PER_CALL).tolist())
-        sampler = _Sampler(draws, ids, self.max_characters, exact=ids is not _UNMASKED_IDS)
+        sampler = _Sampler(draws, legal, self.max_characters)
         calls = []
         for _ in range(int(next(draws) * (limit + 1))):
-            legal = [tool for tool in tools if sampler.targets(tool)]
-            if legal:
-                calls.append(sampler.draw(sampler.pick(legal)))
+            usable = [tool for tool in legal.tools if sampler.targets(tool)]
+            if usable:
+                calls.append(sampler.draw(sampler.pick(usable)))
         return tuple(calls)
 
-    def _read_mask(self, mask: Any) -> tuple[list[Tool], dict[str, list[str]]]:
+    def _read_mask(self, mask: Any) -> "_Legal":
         tools = [TOOLS[name] for name in self.tools]
         if mask is None:
-            return tools, _UNMASKED_IDS
-        if not isinstance(mask, dict) or not mask.keys() <= {"tools", "memory_ids"}:
-            raise UsageError('ToolCalls.sample: mask must be a dict with "tools" and "memory_ids"')
+            return _Legal(tools)
+        if not isinstance(mask, dict) or not mask.keys() <= {"tools", "memory_ids", "core"}:
+            raise UsageError(
+                'ToolCalls.sample: mask must be a dict with "tools", "memory_ids" and "core"'
+            )
         if mask.get("tools") is not None:
             allowed = np.asarray(mask["tools"])
             if allowed.shape != (len(tools),):
@@ -144,14 +147,15 @@ class ToolCalls(Space[tuple[dict[str, Any], ...]]):
                     f"got shape {allowed.shape}"
                 )
             tools = [tool for tool, bit in zip(tools, allowed.tolist(), strict=True) if bit]
-        if mask.get("memory_ids") is None:
-            return tools, _UNMASKED_IDS
-        ids = mask["memory_ids"]
+        ids = mask.get("memory_ids")
+        if ids is None:
+            return _Legal(tools)
         if not isinstance(ids, dict) or not ids.keys() <= _ID_LETTERS.keys():
             raise UsageError(
                 'ToolCalls.sample: mask["memory_ids"] must be a dict with "semantic" and "episodic"'
             )
-        return tools, {store: list(ids.get(store, ())) for store in _ID_LETTERS}
+        known = {store: list(ids[store]) for store in _ID_LETTERS if store in ids}
+        return _Legal(tools, known, bool(mask.get("core", True)), exact=True)
 
     def to_jsonable(self, sample_n: Iterable[Any]) -> list[Any]:
         """Return a batch of actions as lists of dictionaries."""
@@ -181,16 +185,22 @@ def _copy(call: dict[str, Any]) -> dict[str, Any]:
     return {**call, "arguments": dict(call["arguments"])}
 
 
-class _Sampler:
-    """Draws the calls of one action; remembers which ids it has deleted."""
+class _Legal(NamedTuple):
+    """What may be drawn; ``exact`` when ``ids`` are those of a real memory."""
 
-    def __init__(
-        self, draws: Iterator[float], ids: dict[str, list[str]], max_characters: int, exact: bool
-    ) -> None:
+    tools: list[Tool]
+    ids: dict[str, list[str]] = _UNMASKED_IDS
+    core: bool = True
+    exact: bool = False
+
+
+class _Sampler:
+    """Draws the calls of one action; an id that it has deleted is no longer legal."""
+
+    def __init__(self, draws: Iterator[float], legal: _Legal, max_characters: int) -> None:
         self._draws = draws
-        self._ids = {store: list(known) for store, known in ids.items()} if exact else ids
+        self._legal = legal
         self._max_characters = max_characters
-        self._exact = exact
 
     def pick(self, choices: Sequence[Any]) -> Any:
         """Return one of ``choices`` with equal chances."""
@@ -199,12 +209,12 @@ class _Sampler:
     def targets(self, tool: Tool) -> tuple[str, ...]:
         """Return the memory types that a call of ``tool`` may name now; empty: no legal call."""
         first = tool.arguments[0]
-        if first.name != "memory_type" or not self._exact:
+        if first.name != "memory_type" or not self._legal.exact:
             return first.choices or MEMORY_TYPES
         if not any(argument.item_only for argument in tool.arguments):
-            return tuple(self._ids)
-        stores = tuple(store for store, known in self._ids.items() if known)
-        return ("core", *stores) if tool.name == "memory_update" else stores
+            return tuple(self._legal.ids)
+        stores = tuple(store for store, known in self._legal.ids.items() if known)
+        return ("core", *stores) if tool.name == "memory_update" and self._legal.core else stores
 
     def draw(self, tool: Tool) -> dict[str, Any]:
         """Return one call of ``tool``."""
@@ -216,13 +226,14 @@ class _Sampler:
                 if arguments["memory_type"] != "core":
                     arguments[argument.name] = self._id(arguments["memory_type"], tool)
             elif argument.required or next(self._draws) < 0.5:
-                arguments[argument.name] = self._value(argument)
+                if not argument.choices or self._legal.ids:
+                    arguments[argument.name] = self._value(argument)
         return {"name": tool.name, "arguments": arguments}
 
     def _id(self, store: str, tool: Tool) -> str:
-        chosen: str = self.pick(self._ids[store])
-        if self._exact and tool.name == "memory_delete":
-            self._ids[store].remove(chosen)
+        chosen: str = self.pick(self._legal.ids[store])
+        if self._legal.exact and tool.name == "memory_delete":
+            self._legal.ids[store].remove(chosen)
         return chosen
 
     def _value(self, argument: Argument) -> str | int:
@@ -230,7 +241,7 @@ class _Sampler:
             number: int = self.pick(range(argument.minimum, argument.maximum + 1))
             return number
         if argument.choices:
-            choice: str = self.pick(argument.choices)
+            choice: str = self.pick(tuple(self._legal.ids))
             return choice
         words = [self.pick(_WORDS) for _ in range(2 + int(next(self._draws) * 5))]
         # The number keeps two texts of one action from being exact duplicates.

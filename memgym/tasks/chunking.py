@@ -33,7 +33,7 @@ _OPENERS = (
     "Have a look at the text below.",
     "These pages were on my desk this morning.",
     "Before I forget, here is some more material.",
-    "Take in the following, questions may come much later.",
+    "Take in the following; questions may come much later.",
 )
 _EXAMPLE_OPENERS = (
     "Here are some sentences with the number of their label.",

@@ -99,13 +99,7 @@ def classification_episodes(
             a chunk.
     """
     excluded: Counter[str] = Counter()
-    asked = {_key(row.text): row for row in _distinct(test, {}, excluded)}
-    uses: dict[tuple[str, str], list[LabelledRow]] = {}
-    for row in _distinct(train, asked, excluded):
-        share = bucket(source, _key(row.text))
-        uses.setdefault(next(use for end, use in _USES if share < end), []).append(row)
-    questions = list(asked.values()) if split == "test" else uses.get((split, "question"), [])
-    examples = uses.get((split, "example"), [])
+    examples, questions = _divide(source, split, train, test, excluded)
     if not examples or not questions:
         raise UsageError(
             f"{source}/{split}: {len(examples)} examples and {len(questions)} questions fall into "
@@ -121,6 +115,23 @@ def classification_episodes(
         return _episode(ids[index], split, examples, _turn(order, index, options), options)
 
     return ListedEpisodes(f"{source}/{split}", ids, make, excluded)
+
+
+def _divide(
+    source: str,
+    split: str,
+    train: Iterable[LabelledRow],
+    test: Iterable[LabelledRow],
+    excluded: Counter[str],
+) -> tuple[list[LabelledRow], list[LabelledRow]]:
+    """Return the split's rows to show as examples and its rows to ask about."""
+    asked = {_key(row.text): row for row in _distinct(test, {}, excluded)}
+    uses: dict[tuple[str, str], list[LabelledRow]] = {}
+    for row in _distinct(train, asked, excluded):
+        share = bucket(source, _key(row.text))
+        uses.setdefault(next(use for end, use in _USES if share < end), []).append(row)
+    questions = list(asked.values()) if split == "test" else uses.get((split, "question"), [])
+    return uses.get((split, "example"), []), questions
 
 
 def _key(text: str) -> str:

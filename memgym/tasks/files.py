@@ -14,6 +14,7 @@ __all__ = [
     "data_path",
     "digest",
     "field",
+    "find_files",
     "matching_files",
     "read_csv_rows",
     "read_json",
@@ -59,15 +60,20 @@ def matching_files(path: Path, prefix: str, suffix: str, origin: str) -> list[Pa
     Raises:
         UsageError: no such file.
     """
+    found = find_files(path, prefix, suffix)
+    if not found:
+        raise UsageError(f"no file {prefix}*{suffix} in {path}; put there {origin}")
+    return found
+
+
+def find_files(path: Path, prefix: str, suffix: str) -> list[Path]:
+    """Return what :func:`matching_files` returns, or an empty list."""
     candidates = [path] if path.is_file() else sorted(path.iterdir())
-    found = [
+    return [
         file
         for file in candidates
         if file.name.lower().startswith(prefix) and file.name.lower().endswith(suffix)
     ]
-    if not found:
-        raise UsageError(f"no file {prefix}*{suffix} in {path}; put there {origin}")
-    return found
 
 
 def read_json(path: Path) -> Any:

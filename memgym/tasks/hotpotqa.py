@@ -35,7 +35,15 @@ from typing import Any, Literal
 from memgym.episode import Episode, Evidence, Question
 from memgym.errors import UsageError
 from memgym.tasks.chunking import PackedChunk, check_sizes, conversation, pack
-from memgym.tasks.files import bucket, data_path, digest, field, matching_files, read_json
+from memgym.tasks.files import (
+    bucket,
+    data_path,
+    digest,
+    field,
+    find_files,
+    matching_files,
+    read_json,
+)
 from memgym.tasks.procedural.engine import generator
 from memgym.tasks.source import EpisodeSet, ListedEpisodes, parse_options
 from memgym.tokens import get_counter
@@ -141,8 +149,8 @@ def _split_records(folder: Path, split: str, setting: str) -> tuple[list[_Record
     if split == "test":
         return _read_all(matching_files(folder, "hotpot_dev", ".json", _ORIGIN)), set()
     train = _read_all(matching_files(folder, "hotpot_train", ".json", _ORIGIN))
-    beside = sorted(folder.glob("hotpot_dev*.json")) if folder.is_dir() else []
-    held_out = {title for record in _read_all(beside) for title in record.articles}
+    beside = _read_all(find_files(folder, "hotpot_dev", ".json"))
+    held_out = {title for record in beside for title in record.articles}
     validation = [r for r in train if bucket("hotpotqa", r.question) < _VALIDATION_SHARE]
     if split == "validation":
         return validation, held_out
@@ -184,7 +192,7 @@ def _groups(
     related: deque[int] = deque()
     upcoming = iter(range(len(records)))
     while (index := related.popleft() if related else next(upcoming, -1)) >= 0:
-        if False:
+        if index in used:
             continue
         used.add(index)
         record = records[index]

@@ -38,7 +38,7 @@ class _Line:
 
 def load(split: str, options: Mapping[str, Any], data: Path | None) -> EpisodeSet:
     """Return the episodes of the file ``options["path"]``; ``split`` and ``data`` are not used."""
-    path = Path(parse_options(JsonlOptions, options, "jsonl").path).expanduser()
+    path = Path(parse_options(JsonlOptions, options, "jsonl").path).expanduser().absolute()
     try:
         lines = list(_scan(path))
     except OSError as error:

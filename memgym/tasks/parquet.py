@@ -46,7 +46,7 @@ def load(split: str, options: Mapping[str, Any], data: Path | None) -> EpisodeSe
     Raises:
         UsageError: pyarrow is missing, or the file is no parquet file or lacks a column.
     """
-    path = Path(parse_options(ParquetOptions, options, "parquet").path).expanduser()
+    path = Path(parse_options(ParquetOptions, options, "parquet").path).expanduser().absolute()
     columns = _columns(path)
     light = _rows(path, [name for name in columns if name in _LIGHT])
     ids = [identity(row, f"{path}, row {number}", number)[0] for number, row in enumerate(light)]
@@ -86,19 +86,7 @@ def write_parquet(path: Path | str, episodes: Iterable[Episode]) -> int:
             reserved name ``memgym``.
     """
     pyarrow, parquet = _pyarrow()
-    text, number = pyarrow.string(), pyarrow.int64()
-    schema = pyarrow.schema(
-        [
-            ("instance_id", number),
-            ("prompt", text),
-            ("chunks", text),
-            ("questions_and_answers", text),
-            ("data_source", text),
-            ("metadata", text),
-            ("num_chunks", number),
-            ("num_questions", number),
-        ]
-    )
+    schema = _schema(pyarrow)
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     count = 0
@@ -117,6 +105,23 @@ def write_parquet(path: Path | str, episodes: Iterable[Episode]) -> int:
     finally:
         partial.unlink(missing_ok=True)
     return count
+
+
+def _schema(pyarrow: Any) -> Any:
+    """Return the published columns and types."""
+    text, number = pyarrow.string(), pyarrow.int64()
+    return pyarrow.schema(
+        [
+            ("instance_id", number),
+            ("prompt", text),
+            ("chunks", text),
+            ("questions_and_answers", text),
+            ("data_source", text),
+            ("metadata", text),
+            ("num_chunks", number),
+            ("num_questions", number),
+        ]
+    )
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -104,7 +104,8 @@ def load_source(
 ) -> EpisodeSet:
     """Return the episodes of one source and split.
 
-    The result is kept for the life of the process: the same arguments give the same object.
+    The result is kept: the same arguments in the same working directory give the same object, as
+    long as a file named by the option ``path`` does not change.
 
     Args:
         name: One of :func:`source_names`.
@@ -122,23 +123,36 @@ def load_source(
         )
     folder = data if data is not None else os.environ.get(DATA_VARIABLE) or None
     absolute = None if folder is None else os.path.abspath(os.path.expanduser(folder))
-    return _load(name, split, _options_key(name, options or {}), absolute)
+    plain = _plain(name, options or {})
+    state = (os.getcwd(), _stamp(plain.get("path")))
+    return _load(name, split, json.dumps(plain, sort_keys=True), absolute, state)
 
 
-def _options_key(name: str, options: Mapping[str, Any]) -> str:
+def _plain(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as JSON values."""
     plain = {
         key: os.fspath(value) if isinstance(value, os.PathLike) else value
         for key, value in options.items()
     }
     try:
-        return json.dumps(plain, sort_keys=True)
+        json.dumps(plain)
     except TypeError as error:
         raise UsageError(
             f'options of source "{name}" must be plain values (numbers, strings, true or false): '
             f"{error}"
         ) from error
+    return plain
+
+
+def _stamp(path: Any) -> tuple[int, int] | None:
+    """Return time and size of a file, which tell whether it was written anew."""
+    if not isinstance(path, str) or not os.path.isfile(os.path.expanduser(path)):
+        return None
+    status = os.stat(os.path.expanduser(path))
+    return status.st_mtime_ns, status.st_size
 
 
 @functools.lru_cache(maxsize=32)
-def _load(name: str, split: str, options: str, data: str | None) -> EpisodeSet:
+def _load(name: str, split: str, options: str, data: str | None, state: object) -> EpisodeSet:
+    """Load and keep; ``state`` only tells apart what equal arguments may mean at other times."""
     return get_source(name).load(split, json.loads(options), None if data is None else Path(data))

@@ -40,7 +40,15 @@ from memgym.tasks.chunking import (
     pack,
     sentence_spans,
 )
-from memgym.tasks.files import bucket, data_path, digest, field, matching_files, read_json
+from memgym.tasks.files import (
+    bucket,
+    data_path,
+    digest,
+    field,
+    find_files,
+    matching_files,
+    read_json,
+)
 from memgym.tasks.procedural.engine import generator
 from memgym.tasks.source import EpisodeSet, ListedEpisodes, parse_options
 
@@ -198,9 +206,8 @@ def _paragraphs(
 
 def _test_texts(folder: Path) -> set[str]:
     """Return the paragraphs of the dev files beside the train files, if there are any."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    wanted = [file for file in files if file.name.lower().startswith("dev")]
-    return {text for file in wanted if file.suffix == ".json" for _, text, _, _ in _read(file)}
+    files = find_files(folder, _PREFIX["test"], ".json")
+    return {text for file in files for _, text, _, _ in _read(file)}
 
 
 def _split_of(title: str) -> str:

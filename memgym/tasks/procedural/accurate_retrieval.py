@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from memgym.episode import Episode, Evidence, Question
-from memgym.tasks.procedural.dialogue import Style, write_chunk
+from memgym.tasks.procedural.dialogue import Style
 from memgym.tasks.procedural.engine import (
     LazyChunks,
     ProceduralOptions,
@@ -29,6 +29,7 @@ from memgym.tasks.procedural.relations import Chain, Family
 from memgym.tasks.procedural.retrieval_forms import ANIMALS, CHAINS, FAMILIES, FRAMES
 from memgym.tasks.procedural.scene import Scene, talked_about
 from memgym.tasks.procedural.words import with_article
+from memgym.tasks.procedural.writing import ChunkWriter
 
 __all__ = ["ABILITY", "build"]
 
@@ -201,17 +202,15 @@ def _sentence(scene: Scene, fact: _Fact, style: Style, rng: random.Random) -> st
 def _chunk(plan: _Plan, number: int) -> str:
     """Make the text of one chunk from the plan and the chunk's own generator."""
     layout, scene = plan.layout, plan.scene
-    return write_chunk(
-        scene=scene,
-        chunk=number,
-        when=chunk_date(number, layout.chunks),
-        target_tokens=layout.target_tokens,
-        planned=layout.planned(number),
-        background_share=layout.background_share(),
+    writer = ChunkWriter(
+        scene,
         fact=functools.partial(_background_fact, plan),
         remark=functools.partial(_remark, plan),
+        background_share=layout.background_share(),
         rng=generator(f"{scene.id}/chunk/{number}"),
     )
+    when = chunk_date(number, layout.chunks)
+    return writer.write(number, when, layout.target_tokens, layout.planned(number))
 
 
 def _background_fact(plan: _Plan, rng: random.Random, style: Style) -> str:

@@ -52,6 +52,8 @@ ATTRIBUTES = (
             "{s} keeps losing the key to the office.",
             "{s} thinks that every building needs a better lift.",
             "Nobody answered when we asked where {s} sits now.",
+            "The door to the office of {s} does not close properly.",
+            "{s} was seen in the corridor with a broken chair.",
         ),
     ),
     Attribute(
@@ -97,6 +99,8 @@ ATTRIBUTES = (
             "{s} never invites anybody home.",
             "{s} says that moving house is worse than a flood.",
             "No two people agree on where {s} lives now.",
+            "{s} has a long way home and reads on the train.",
+            "Neighbours say that {s} sings in the shower.",
         ),
     ),
     Attribute(
@@ -142,6 +146,8 @@ ATTRIBUTES = (
             "{s} never talks about the company after work.",
             "{s} is fed up with being asked about the employer.",
             "It is hard to say what {s} does at work all day.",
+            "{s} works too much, as everybody agrees.",
+            "A company outing was the last thing {s} had hoped for.",
         ),
     ),
     Attribute(
@@ -187,6 +193,8 @@ ATTRIBUTES = (
             "{s} does not care for titles.",
             "{s} spoke for an hour about the duties of a job.",
             "Somebody asked {s} about the post and got no reply.",
+            "{s} holds strong views on working hours.",
+            "A new desk for {s} is still in its box.",
         ),
     ),
     Attribute(
@@ -232,6 +240,8 @@ ATTRIBUTES = (
             "{s} could not find the key to the locker.",
             "{s} thinks that the lockers are too small.",
             "The locker of {s} squeaks whenever it is opened.",
+            "{s} had to borrow a screwdriver to open the locker.",
+            "The locker next to that of {s} has been empty for a while.",
         ),
     ),
     Attribute(
@@ -277,6 +287,8 @@ ATTRIBUTES = (
             "Complaints about {s} fill a whole folder.",
             "The company in charge of {s} did not reply to the letter.",
             "{s} was closed for an hour because of a wasp.",
+            "Tickets for {s} are printed on yellow paper.",
+            "Whoever runs {s} should mend the roof.",
         ),
     ),
     Attribute(
@@ -322,6 +334,8 @@ ATTRIBUTES = (
             "The caretaker of {s} did not want to be photographed.",
             "Nobody takes care of the flower beds around {s}.",
             "A key to {s} was found in a coat pocket.",
+            "A lost glove was handed in at {s}.",
+            "The windows of {s} were cleaned twice in a week.",
         ),
     ),
     Attribute(
@@ -367,6 +381,8 @@ ATTRIBUTES = (
             "{s} needs more chairs and fewer meetings.",
             "The budget of {s} was discussed without a result.",
             "Whoever leads {s} has a lot of letters to answer.",
+            "The head of {s} was not available for comment.",
+            "A long report about {s} lies unread on the table.",
         ),
     ),
 )

@@ -27,7 +27,7 @@ from memgym.tasks.procedural.conflict_forms import (
     Attribute,
     Change,
 )
-from memgym.tasks.procedural.dialogue import Style, write_chunk
+from memgym.tasks.procedural.dialogue import Style
 from memgym.tasks.procedural.engine import (
     LazyChunks,
     ProceduralOptions,
@@ -40,6 +40,7 @@ from memgym.tasks.procedural.engine import (
 from memgym.tasks.procedural.layout import Layout, Place, in_asking_order, midstream
 from memgym.tasks.procedural.scene import Scene, talked_about
 from memgym.tasks.procedural.words import with_article
+from memgym.tasks.procedural.writing import ChunkWriter
 from memgym.text import MONTHS
 
 __all__ = ["ABILITY", "build"]
@@ -60,6 +61,8 @@ _STORIES: tuple[tuple[Change, ...], ...] = (
     ("news", "news", "news", "news", "retraction"),
     ("news", "news", "correction", "news", "news"),
 )
+# Two news in a row, of which neither is corrected next, may be read in either order.
+_SWAPPABLE: tuple[tuple[Change, ...], ...] = (("news", "news", "news"), ("news", "news"))
 _STATEMENT_TOKENS = 26.0  # mean, measured
 _LATE_SHARE = 0.35  # of the subjects: one statement is read after a younger one
 _PLANNED_SHARE = 0.3  # of the subjects: a change is settled for a date after the last chunk
@@ -211,10 +214,6 @@ def _places(layout: Layout, story: tuple[Change, ...], rng: random.Random) -> li
     return places
 
 
-# Two news in a row, of which neither is corrected next, may be read in either order.
-_SWAPPABLE: tuple[tuple[Change, ...], ...] = (("news", "news", "news"), ("news", "news"))
-
-
 def _days(positions: list[int], chunks: int, rng: random.Random) -> list[date]:
     """Return increasing dates, none later than the day on which its chunk is read.
 
@@ -317,17 +316,14 @@ def _chunk(plan: _Plan, number: int) -> str:
     """Make the text of one chunk from the plan and the chunk's own generator."""
     layout, scene = plan.layout, plan.scene
     when = chunk_date(number, layout.chunks)
-    return write_chunk(
-        scene=scene,
-        chunk=number,
-        when=when,
-        target_tokens=layout.target_tokens,
-        planned=layout.planned(number),
-        background_share=layout.background_share(),
+    writer = ChunkWriter(
+        scene,
         fact=functools.partial(_background_fact, plan, when.date()),
         remark=functools.partial(_remark, plan, number, when.date()),
+        background_share=layout.background_share(),
         rng=generator(f"{scene.id}/chunk/{number}"),
     )
+    return writer.write(number, when, layout.target_tokens, layout.planned(number))
 
 
 def _background_fact(plan: _Plan, today: date, rng: random.Random, style: Style) -> str:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from memgym.episode import Question
 from memgym.tasks.procedural.dialogue import (
-    FILLER_SENTENCE_TOKENS,
     Style,
     section_count,
     section_style,
@@ -24,6 +23,7 @@ from memgym.tasks.procedural.engine import (
 
 __all__ = ["Layout", "Place", "in_asking_order", "midstream"]
 
+_FILLER_TOKENS = 14.5  # mean of a filler sentence, with its part of headers and turn markers
 _HEADER_TOKENS = 25
 _LONGEST_SENTENCE_TOKENS = 45
 _TRIES = 60
@@ -58,9 +58,7 @@ class Layout:
         self.target_tokens = chunk_target(options)
         self._sections = section_count(self.target_tokens)
         self._room = self.target_tokens / self._sections - _HEADER_TOKENS
-        mean_tokens = (
-            options.filler * FILLER_SENTENCE_TOKENS + (1.0 - options.filler) * statement_tokens
-        )
+        mean_tokens = options.filler * _FILLER_TOKENS + (1.0 - options.filler) * statement_tokens
         self._sentences = options.tokens / mean_tokens
         self._factual = (1.0 - options.filler) * self._sentences
         self._booked = 0

@@ -14,6 +14,9 @@ from memgym.tasks.procedural.engine import count_tokens
 __all__ = ["Deck", "Mixer", "Unit", "as_sentence", "fact_room", "spread"]
 
 
+_USUAL = 3  # units of the usual size that count beside those made
+
+
 class Unit(NamedTuple):
     """One sentence (or labelled example) of a chunk.
 
@@ -54,43 +57,66 @@ class Mixer:
 
     def units(self, planned: Sequence[Unit], target_tokens: float) -> list[Unit]:
         """Return units of about ``target_tokens`` in total, the planned ones in the given order."""
-        share = self._possible_filler(len(planned), target_tokens)
-        due = self._places(len(planned), target_tokens, share)
-        half = (share * self.filler_tokens + (1 - share) * self.fact_tokens) / 2
-        pending = [self._cost(unit) for unit in planned]
+        waiting = list(reversed(planned))
+        budget = _Budget(self, target_tokens - sum(map(self.cost, planned)))
         units: list[Unit] = []
-        facts, subject, tokens = 0, "", sum(pending)
-        drift = self.rng.random() - 0.5  # unbiased rounding of the share over many small chunks
-        while True:
-            full = bool(units or planned) and tokens + half >= target_tokens
-            if full and not pending:
-                return units
-            missing = share * (len(units) + 1) - (len(units) - facts) + drift
-            if not full and self.rng.random() < share + missing / 2:
+        subject = ""
+        while waiting or budget.has_room():
+            facts_left, units_left = budget.still_to_come(len(waiting))
+            if self.filler and self.rng.random() * units_left >= facts_left:
                 units.append(Unit("filler", self.remark(subject)))
-                tokens += self._cost(units[-1])
-                continue
-            if pending and (full or facts in due):
-                units.append(planned[-len(pending)])
-                pending.pop()
             else:
-                units.append(self.fact())
-                tokens += self._cost(units[-1])
-            subject = units[-1].subject
-            facts += 1
+                is_planned = self.rng.random() * facts_left < len(waiting)
+                units.append(waiting.pop() if is_planned else self.fact())
+                subject = units[-1].subject
+            budget.spend(units[-1])
+        return units
 
-    def _cost(self, unit: Unit) -> float:
+    def cost(self, unit: Unit) -> float:
+        """Return the tokens of a unit with its share of the layout."""
         return count_tokens(f" {unit.text}") + self.joint_tokens
 
-    def _possible_filler(self, planned: int, target_tokens: float) -> float:
-        """Return the share of filler that the planned units leave room for."""
-        room = max(0.0, target_tokens - planned * self.fact_tokens) / self.filler_tokens
-        return min(self.filler, room / max(room + planned, 1))
 
-    def _places(self, planned: int, target_tokens: float, filler: float) -> frozenset[int]:
-        """Return which of the chunk's facts, counted from 0, are to be the planned ones."""
-        room = int(0.9 * fact_room(target_tokens, filler, self.fact_tokens, self.filler_tokens))
-        return frozenset(self.rng.sample(range(max(room, planned)), planned))
+class _Budget:
+    """What one chunk has room for, from the sizes of the units made so far."""
+
+    def __init__(self, mixer: Mixer, tokens: float) -> None:
+        self._mixer = mixer
+        self._tokens = tokens  # left for units that are not planned
+        self._facts = self._fillers = 0
+        # Sums over a few units of the usual size and all those made.
+        self._fact_tokens = mixer.fact_tokens * _USUAL
+        self._filler_tokens = mixer.filler_tokens * _USUAL
+        self._rounding = mixer.rng.random() - 0.5  # unbiased over many small chunks
+
+    def spend(self, unit: Unit) -> None:
+        """Count a unit that was made."""
+        cost = self._mixer.cost(unit)
+        self._tokens -= 0 if unit.kind == "planned" else cost
+        if unit.kind == "filler":
+            self._fillers += 1
+            self._filler_tokens += cost
+        else:
+            self._facts += 1
+            self._fact_tokens += cost
+
+    def has_room(self) -> bool:
+        """Whether one more unit is likely to bring the chunk nearer to its target."""
+        return self._tokens > self._mean() / 2
+
+    def still_to_come(self, waiting: int) -> tuple[float, float]:
+        """Return how many facts and how many units are still to come, ``waiting`` ones included."""
+        units_left = max(self._tokens / self._mean(), 0.0) + waiting
+        total = self._facts + self._fillers + units_left
+        facts_left = (1 - self._mixer.filler) * total + self._rounding - self._facts
+        if not self.has_room():
+            facts_left = units_left = waiting
+        return max(facts_left, waiting), units_left
+
+    def _mean(self) -> float:
+        fact = self._fact_tokens / (self._facts + _USUAL)
+        filler = self._filler_tokens / (self._fillers + _USUAL)
+        return self._mixer.filler * filler + (1 - self._mixer.filler) * fact
 
 
 def fact_room(tokens: float, filler: float, fact_tokens: float, filler_tokens: float) -> float:

@@ -51,6 +51,8 @@ PERSON_FORMS = (
             "{s} hardly ever talks about growing up.",
             "A question to {s} about the old home town was lost in the noise.",
             "{s} says that a childhood cannot be told in one evening.",
+            "{s} keeps an old map of the home town above the bed.",
+            "Nobody could remember where {s} had spent that summer.",
         ),
     ),
     Family(
@@ -97,6 +99,8 @@ PERSON_FORMS = (
             "Nobody could explain what {s} does at work all day.",
             "{s} complains about the job now and then.",
             "{s} refused to talk about the profession during the meal.",
+            "{s} believes that every profession has its dull days.",
+            "{s} came late because there had been so much work to do.",
         ),
     ),
     Family(
@@ -142,6 +146,8 @@ PERSON_FORMS = (
             "{s} would not say a word about the company.",
             "{s} is said to be the first to arrive at work.",
             "{s} finds it rude to ask people who employs them.",
+            "{s} works too much, as everybody agrees.",
+            "A company outing was the last thing {s} had hoped for.",
         ),
     ),
     Family(
@@ -187,6 +193,8 @@ PERSON_FORMS = (
             "{s} arrived with pet hair all over the coat.",
             "{s} thinks that it is hard to find a name for a pet.",
             "{s} wondered aloud what people call their pets nowadays.",
+            "{s} has strong opinions about people who dress up their pets.",
+            "A neighbour called {s} about the noise the pet had made.",
         ),
     ),
     Family(
@@ -232,6 +240,8 @@ PERSON_FORMS = (
             "{s} pushed the plate away and asked for the bill.",
             "{s} would not say which dish of the evening was best.",
             "{s} likes to take photographs of food.",
+            "{s} arrived too late for the main dish.",
+            "Eating with {s} takes at least three hours.",
         ),
     ),
     Family(
@@ -277,6 +287,8 @@ PERSON_FORMS = (
             "{s} forgot another birthday and was embarrassed.",
             "{s} does not care for birthday parties.",
             "{s} can never decide on a date.",
+            "{s} was born curious, as the saying goes.",
+            "A card for {s} was lost in the post.",
         ),
     ),
     Family(
@@ -321,6 +333,8 @@ PERSON_FORMS = (
             "{s} could not find the key to the locker.",
             "{s} thinks that the lockers are too small.",
             "{s} wrote the number on a napkin and lost it.",
+            "{s} had to borrow a screwdriver to open the locker.",
+            "The locker next to that of {s} has been empty for a while.",
         ),
     ),
 )

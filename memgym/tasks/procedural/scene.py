@@ -18,7 +18,7 @@ from memgym.tasks.procedural.words import pool, with_article
 __all__ = ["Scene", "talked_about"]
 
 _Item = TypeVar("_Item")
-_SKEW = 2.5
+_SKEW = 2.0
 
 
 def talked_about(items: Sequence[_Item], rng: random.Random) -> _Item:

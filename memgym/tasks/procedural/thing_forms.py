@@ -51,6 +51,8 @@ THING_FORMS = (
             "{s} needs dusting, and nobody wants to do it.",
             "A visitor admired {s} and asked where such things can be found.",
             "{s} looks smaller in the picture than it is.",
+            "{s} was kept wet for too long and smells of it.",
+            "A child asked whether {s} is worth anything.",
         ),
     ),
     Family(
@@ -95,6 +97,8 @@ THING_FORMS = (
             "Everybody who saw {s} wondered who owns such a thing.",
             "{s} would look better next to a window.",
             "No one knows to what period {s} belongs.",
+            "A long letter about {s} was found between two books.",
+            "The handle of {s} needs to be repaired.",
         ),
     ),
     Family(
@@ -139,6 +143,8 @@ THING_FORMS = (
             "The tour of {s} ended before anyone asked about the architect.",
             "{s} was hidden in fog, so there was little to see.",
             "The plans of {s} are on loan and cannot be shown.",
+            "A school class drew {s} in chalk.",
+            "Much has been written about {s}, and most of it is dull.",
         ),
     ),
     Family(
@@ -183,6 +189,8 @@ THING_FORMS = (
             "A year is not enough to repair {s}.",
             "{s} will be open again once the paint is dry.",
             "Children were asked to guess the age of {s}.",
+            "A calendar with views of {s} is for sale at the counter.",
+            "{s} was lit in blue for one night.",
         ),
     ),
     Family(
@@ -227,6 +235,8 @@ THING_FORMS = (
             "In town, opinions about {s} are divided.",
             "{s} is harder to photograph than to visit.",
             "Pigeons have taken possession of {s}.",
+            "{s} can get crowded in the summer.",
+            "Town maps show {s} far too small.",
         ),
     ),
 )
