@@ -83,7 +83,7 @@ class RunFolder:
             raise UsageError(f"{file} is not JSON ({error}); give another folder with --out") from (
                 error
             )
-        difference = _difference(found, json.loads(json.dumps(description)))
+        difference = _describe_difference(found, json.loads(json.dumps(description)))
         if difference:
             raise UsageError(
                 f"{self.path} holds another run: {difference}; give another folder with --out"
@@ -179,6 +179,23 @@ def _csv(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def _describe_difference(found: Any, asked: dict[str, Any]) -> str:
+    """Return how two descriptions differ in words, ``""`` if they do not.
+
+    Digests come last: they say nothing to a reader, and what else differs explains them.
+    """
+    if not isinstance(found, dict) or found.keys() != asked.keys():
+        return f"its {_RUN} has other fields"
+    last = ("suites", "agents", "code")
+    for key in sorted(asked, key=lambda key: (key in last, key)):
+        if key == "code" and found[key] != asked[key]:
+            return "memgym's own files were changed since"
+        difference = _difference(found[key], asked[key], key)
+        if difference:
+            return difference
+    return ""
 
 
 def _difference(found: Any, asked: Any, where: str = "") -> str:

@@ -173,13 +173,13 @@ class BM25Index:
 
     def _contribution(self, term: int) -> tuple[NDArray[np.int64] | None, Floats]:
         """Return what a term adds to the scores: slots and values, or values of all slots."""
-        df, norms = int(self._postings.df()[term]), self._length_norms()
+        df, norms = self._postings.df_of(term), self._length_norms()
         idf = self._idf(df)
         # Adding a whole vector is quicker than adding at many places; +0.0 changes no score.
         if df > max(DENSE_DF, len(self._keys) // 4):
             return None, _okapi(idf, self._postings.column(term), norms)
         slots, frequencies = self._postings.of_term(term)
-        return slots, _okapi(idf, frequencies, norms[slots])
+        return slots, _okapi(idf, frequencies, norms.take(slots))
 
     def _length_norms(self) -> Floats:
         if self._norms is None:
@@ -202,9 +202,9 @@ class BM25Index:
         self._logs.extend([math.log(i + 0.5) for i in range(len(self._logs), n + 1)])
         logs = np.asarray(self._logs)[: n + 1]
         df = self._postings.df()[self._postings.appearance_order()]
+        idf = (logs[::-1] - logs).take(df)
         # accumulate adds one by one from the left, as rank_bm25 does; sum would add pairwise.
-        total = np.add.accumulate((logs[::-1] - logs)[df])[-1]
-        return float(total) / len(df)
+        return float(np.add.accumulate(idf, out=idf)[-1]) / len(df)
 
     # ------------------------------------------------------------------ bounded search
 

@@ -54,7 +54,7 @@ class Postings:
         self._df: IntegerArray = array("q")  # by term
         self._tail = np.empty((3, 0), np.int32)  # term, row, frequency
         self._base = np.empty((2, 0), np.int32)  # row, frequency, by term
-        self._base_starts = np.zeros(1, np.int64)  # term -> column in `_base`, and the end
+        self._base_starts: IntegerArray = array("q", [0])  # term -> column in `_base`, and the end
         self._columns: dict[int, FloatArray] = {}  # see `column`; only before the first edit
         self._placed = 0  # rows so far in `_first`, none before the first edit
         self._first: IntegerArray = array("q")  # by term: slot << 32 | place in its text
@@ -114,7 +114,8 @@ class Postings:
         pairs = pairs[starts]
         terms = pairs >> _HALF
         self._df.extend([0] * (len(self._terms) - len(self._df)))
-        np.add.at(np.asarray(self._df), terms, 1)
+        starts, df = _runs(terms)
+        np.asarray(self._df)[terms[starts]] += df
         tail = np.array([terms, pairs & _LOW, frequencies], np.int32)
         self._tail = np.concatenate([self._tail, tail], axis=1)
         if self._tail.shape[1] > _TAIL + self._base.shape[1] // 64:
@@ -144,9 +145,10 @@ class Postings:
         if self._edited:
             alive = np.asarray(self._slot_of)[postings[0]] != _NO_SLOT
             terms, postings = terms[alive], postings[:, alive]
-        self._base = postings[:, np.argsort(terms, kind="stable")]
+        self._base = postings.take(np.argsort(terms, kind="stable"), axis=1)
         per_term = np.bincount(terms, minlength=len(self._df))
-        self._base_starts = np.concatenate([[0], np.cumsum(per_term)])
+        self._base_starts = array("q", bytes(8))
+        self._base_starts.frombytes(np.cumsum(per_term).tobytes())
         self._tail = self._tail[:, :0]
 
     # ------------------------------------------------------------------ reading
@@ -160,14 +162,21 @@ class Postings:
         self._count()
         return np.asarray(self._df)
 
+    def df_of(self, term: int) -> int:
+        """Return the number of texts that hold one term."""
+        self._count()
+        return self._df[term]
+
     def of_term(self, term: int) -> tuple[Integers, Small]:
         """Return the slots whose texts hold a term, in no order, and how often each does."""
         self._count()
-        found = self._tail[1:, (self._tail[0] == term).nonzero()[0]]
+        in_tail = (self._tail[0] == term).nonzero()[0]
+        begin, end = 0, 0
         if term < len(self._base_starts) - 1:
-            begin, end = self._base_starts[term : term + 2].tolist()
-            in_base = self._base[:, begin:end]
-            found = np.concatenate([in_base, found], axis=1) if found.size else in_base
+            begin, end = self._base_starts[term], self._base_starts[term + 1]
+        found = self._base[:, begin:end]
+        if len(in_tail):
+            found = np.concatenate([found, self._tail[1:].take(in_tail, axis=1)], axis=1)
         if not self._edited:
             return found[0].astype(np.int64), found[1]
         slots = np.asarray(self._slot_of)[found[0]]
@@ -201,16 +210,18 @@ class Postings:
         proportion to the postings found (and the tail), not to the number of texts.
         """
         self._count()
-        begins, ends = self._base_starts[:-1], self._base_starts[1:]
+        begins, ends = np.asarray(self._base_starts)[:-1], np.asarray(self._base_starts)[1:]
         in_base = np.flatnonzero(terms < len(begins))
         lengths = ends[terms[in_base]] - begins[terms[in_base]]
         offsets = begins[terms[in_base]] - (np.cumsum(lengths) - lengths)
         columns = np.repeat(offsets, lengths) + np.arange(lengths.sum())
-        index = np.full(len(self._df), -1, np.int16)
+        index = np.full(len(self._df), -1, np.int32)
         index[terms] = np.arange(len(terms))
         tail_index = index[self._tail[0]]
         in_tail = np.flatnonzero(tail_index >= 0)
-        found = np.concatenate([self._base[:, columns], self._tail[1:, in_tail]], axis=1)
+        found = np.concatenate(
+            [self._base.take(columns, axis=1), self._tail[1:].take(in_tail, axis=1)], axis=1
+        )
         which = np.concatenate([np.repeat(in_base, lengths), tail_index[in_tail]])
         slots = np.asarray(self._slot_of)[found[0]]
         alive = np.flatnonzero(slots != _NO_SLOT)

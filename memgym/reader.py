@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from memgym.bm25 import BM25Index
 from memgym.episode import QuestionKind
 from memgym.errors import UsageError, nearest
 from memgym.memory import STORES, Found, Memory
@@ -87,9 +88,9 @@ class VerbatimReader:
     r"""Answers with the retrieved memory text itself.
 
     ``text``, ``keywords``: core and retrieved items, best first. ``order``: the same items in the
-    order in which the memory holds them. ``label``: the vote of the labelled examples among them,
-    each weighted by 1/rank of its item, as ``\boxed{label}``. ``state``: the one latest applicable
-    item about the subject (see :func:`latest_applicable`).
+    order in which the memory holds them. ``label``: the vote of the labelled examples in them, as
+    ``\boxed{label}`` (see :func:`_vote`). ``state``: the one latest applicable item about the
+    subject (see :func:`latest_applicable`).
 
     Args:
         budget_tokens: Tokens of retrieved text; the core is shown beside it and not counted.
@@ -121,7 +122,7 @@ class VerbatimReader:
         core = (memory.core,) if memory.core else ()
         shown = core + tuple(item.content for item in found)
         if question.kind == "label":
-            text = _vote(core, found)
+            text = _vote(question.question, [item.content for item in found] + list(core))
         elif question.kind == "state":
             text = latest_applicable(question.question, found) or memory.core
         else:
@@ -133,15 +134,31 @@ def _memory_order(item: Found) -> tuple[int, int]:
     return STORES.index(item.memory_type), int(item.memory_id[1:])
 
 
-def _vote(core: Sequence[str], found: Sequence[Found]) -> str:
-    """Return the boxed label with most weight; ties go to the label met first."""
+def _vote(question: str, shown: Sequence[str]) -> str:
+    """Return the boxed label that the examples in the shown texts vote for, ``""`` without any.
+
+    The j-th best example of the r-th text votes with weight 1/(r + j - 1), best meaning BM25
+    against the question among the examples of that text. So a text of one example votes by its
+    rank, and a long one is read by its examples. Ties go to the label met first.
+    """
     weights: dict[str, float] = {}
-    for rank, text in enumerate([*(item.content for item in found), *core], 1):
-        for example in labelled_examples(text):
-            weights[example.label] = weights.get(example.label, 0.0) + 1.0 / rank
+    for rank, text in enumerate(shown, 1):
+        for place, label in enumerate(_ranked_labels(question, text)):
+            weights[label] = weights.get(label, 0.0) + 1.0 / (rank + place)
     if not weights:
         return ""
     return f"\\boxed{{{max(weights, key=lambda label: weights[label])}}}"
+
+
+def _ranked_labels(question: str, text: str) -> list[str]:
+    examples = labelled_examples(text)
+    if len(examples) < 2:
+        return [example.label for example in examples]
+    index = BM25Index()
+    for number, example in enumerate(examples):
+        index.insert(str(number), example.text)
+    ranking = index.search(question, len(examples))
+    return [examples[int(number)].label for number, _ in ranking]
 
 
 _QUESTION_WORDS = frozenset(

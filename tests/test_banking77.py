@@ -191,6 +191,13 @@ def test_line_breaks_inside_a_text_stay_one_example(data: Path) -> None:
     assert all(", please: what now?" in example.text for example in shown)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_data(data: Path) -> None:
+    before = _load("test", data).ids
+    for file in (data / "banking77").iterdir():
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert _load("test", data).ids == before
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

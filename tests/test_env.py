@@ -135,7 +135,7 @@ def test_one_turn_disables_the_search_tool() -> None:
     observation, *_, info = env.step([search("who bakes")])
     assert observation["chunk"] == CHUNKS[1]
     assert info["tool_results"][0]["status"] == "error"
-    assert "not available" in observation["feedback"]
+    assert "not offered" in observation["feedback"]
     assert "search_memory" not in env.instructions
 
 

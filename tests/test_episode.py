@@ -56,6 +56,23 @@ def test_tokens_are_counted_over_all_chunks() -> None:
     assert _EPISODE.count_tokens(len) == len("It is c.") + len("It is d. 你好")
 
 
+def test_the_first_chunks_keep_the_questions_they_can_answer() -> None:
+    cut = _EPISODE.first(1)
+    assert cut.chunks == ("It is c.",)
+    assert [question.question for question in cut.questions] == ["First?", "Second?"]
+    assert cut.id == "x/1#1"
+    assert _EPISODE.first(2) is _EPISODE
+    assert _EPISODE.first(99) is _EPISODE
+
+
+def test_a_cut_that_leaves_no_question_is_refused() -> None:
+    late = Question("Fourth?", ("d",), evidence=(Evidence(1, "It is d."),))
+    with pytest.raises(UsageError, match="its first 1 chunks hold no answer to any question"):
+        dataclasses.replace(_EPISODE, questions=(late,)).first(1)
+    with pytest.raises(UsageError, match="max_chunks must be at least 1, got 0"):
+        _EPISODE.first(0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -16,9 +16,10 @@ from memgym.memory import Memory
 from memgym.reader import ReaderQuestion, VerbatimReader
 from memgym.scoring import score_answer
 from memgym.tasks.procedural.engine import SPLITS, ProceduralOptions, count_tokens
+from memgym.tasks.procedural.label_concepts import cue_pool
 from memgym.tasks.procedural.label_forms import FAMILIES, Family
 from memgym.tasks.procedural.label_talk import TALK
-from memgym.tasks.procedural.test_time_learning import build, cue_pool
+from memgym.tasks.procedural.test_time_learning import build
 from memgym.text import labelled_examples, split_sentences
 
 # Changes only when the wording or the drawing of episodes changes; then every figure ever measured

@@ -55,7 +55,7 @@ def test_golden_episode() -> None:
     content = "\n".join([*episode.chunks, *map(repr, episode.questions)])
     assert (
         hashlib.sha256(content.encode()).hexdigest()
-        == "13e643bc5f673aa2904fac596b6cac064b4c99425caa249bbd1bd51478ca9a54"
+        == "967f2000888173f0a24c58049c37c4e66cc2838a4cb0ba1df0c7b853ee39fb13"
     )
 
 

@@ -167,6 +167,36 @@ def test_an_over_long_paragraph_is_split_and_loses_no_evidence(tmp_path: Path) -
     assert len(episode.chunks) > 3
 
 
+def test_evidence_longer_than_a_chunk_loses_its_question_and_is_counted(tmp_path: Path) -> None:
+    endless = f"The tower {'very ' * 300}slowly leans."
+    text = f"Bells ring here. {endless} Nobody comes."
+    paragraph = _paragraph(text, ("What leans?", "tower"), ("What rings?", "Bells"))
+    _write(tmp_path / "squad" / "dev.json", [{"title": "P", "paragraphs": [paragraph]}])
+    for chunks in (1, 4):
+        episodes = _load("test", tmp_path, chunks=chunks)
+        assert [q.question for e in episodes for q in e.questions] == ["What rings?"]
+        assert episodes.excluded["question whose evidence is split between chunks"] == 1
+
+
+def test_a_paragraph_split_over_two_episodes_loses_nothing(tmp_path: Path) -> None:
+    sentences = [f"Room {i} of the palace holds treasure{i}." for i in range(60)]
+    questions = [(f"What does room {i} hold?", f"treasure{i}") for i in range(60)]
+    paragraph = _paragraph(" ".join(sentences), *questions)
+    _write(tmp_path / "squad" / "dev.json", [{"title": "P", "paragraphs": [paragraph]}])
+    episodes = _load("test", tmp_path, chunks=2)
+    assert episodes.size > 2
+    assert sum(len(episode.questions) for episode in episodes) == 60
+    assert episodes.excluded == {}
+    for episode in episodes:
+        _check(episode)
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "squad" / "dev.json").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"cannot read .*dev\.json: Is a directory"):
+        _load("test", tmp_path)
+
+
 def test_a_short_last_group_is_left_out_unless_it_is_all_there_is(data: Path) -> None:
     left_out = 0
     for chunks in range(3, 13):

@@ -1,7 +1,7 @@
 """The ``memgym`` command: its subcommands, and how they end.
 
-Exit codes: 0; 1 when an agent crashed; 2 for what the user can put right, told in one line on
-stderr; 130 after Ctrl-C; 141 when the reader of a pipe went away.
+Exit codes: 0; 1 when an agent crashed, or the reader of a pipe went away; 2 for what the user can
+put right, told in one line on stderr; 130 after Ctrl-C.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # What is still buffered would raise again when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 1
     except OSError as error:
         return _report(f"{error.strerror or type(error).__name__}: {error.filename or error}")
     except KeyboardInterrupt:

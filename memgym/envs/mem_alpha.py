@@ -238,7 +238,10 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         if not self._active:
             raise ResetNeeded("call reset() first: there is no running episode")
         parsed = parse_action(
-            action, max_calls=self.settings.max_calls, repair=self.settings.repair
+            action,
+            max_calls=self.settings.max_calls,
+            repair=self.settings.repair,
+            tools=self.tool_names,
         )
         asking = bool(self._due)
         allowed = self._ask_tools if asking else self._read_tools
@@ -404,6 +407,7 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         return {
             "tools": np.array([name in allowed for name in self.tool_names], dtype=np.int8),
             "memory_ids": {name: list(self.memory.items(name)) for name in stores},
+            "core": "core" in self.memory.memory_types,
         }
 
     def get_state(self) -> dict[str, Any]:

@@ -225,9 +225,10 @@ class _Sampler:
             elif argument.item_only:
                 if arguments["memory_type"] != "core":
                     arguments[argument.name] = self._id(arguments["memory_type"], tool)
-            elif argument.required or next(self._draws) < 0.5:
-                if not argument.choices or self._legal.ids:
-                    arguments[argument.name] = self._value(argument)
+            elif (argument.required or next(self._draws) < 0.5) and (
+                self._legal.ids or not argument.choices
+            ):
+                arguments[argument.name] = self._value(argument)
         return {"name": tool.name, "arguments": arguments}
 
     def _id(self, store: str, tool: Tool) -> str:

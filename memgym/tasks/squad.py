@@ -27,7 +27,6 @@ Splits
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -116,17 +115,19 @@ def load(split: str, options: Mapping[str, Any], data: Path | None) -> EpisodeSe
     paragraphs = list(_paragraphs(folder, split, chosen.max_answer_words, excluded))
     settings = str({**asdict(chosen), "path": ""})
     rng = generator(digest("squad", split, settings))
-    packed = pack([p.text for p in paragraphs], rng, chosen.min_tokens, chosen.max_tokens)
-    groups: dict[str, tuple[tuple[PackedChunk, ...], list[Question]]] = {}
-    while group := tuple(islice(packed, chosen.chunks)):
-        questions = _questions(group, paragraphs, excluded)
+    texts = [paragraph.text for paragraph in paragraphs]
+    packed = list(pack(texts, rng, chosen.min_tokens, chosen.max_tokens))
+    located = _locate(packed, paragraphs, excluded)
+    groups: dict[str, tuple[Sequence[PackedChunk], list[Question]]] = {}
+    for start in range(0, len(packed), chosen.chunks):
+        group = packed[start : start + chosen.chunks]
+        questions = _questions(located[start : start + chosen.chunks], excluded)
         too_short = groups and len(group) * 2 < chosen.chunks
         if too_short or len(questions) < chosen.min_questions:
             excluded[f"group of {len(group)} chunks with {len(questions)} questions"] += 1
             continue
         content = digest(settings, *(chunk.text for chunk in group))
         groups[f"squad/{split}/{len(groups)}-{content[:8]}"] = (group, questions)
-
     ids = list(groups)
 
     def make(index: int) -> Episode:
@@ -153,26 +154,39 @@ def _episode(
     return Episode(identifier, "squad", "accurate_retrieval", chunks, asked, metadata)
 
 
-def _questions(
-    group: Sequence[PackedChunk], paragraphs: Sequence[_Paragraph], excluded: Counter[str]
-) -> list[Question]:
-    """Return the distinct questions whose evidence stands whole in one chunk of the group."""
-    placed = {(p.source, p.text): i for i, chunk in enumerate(group) for p in chunk.pieces}
-    questions: dict[str, Question] = {}
-    for source in dict.fromkeys(source for source, _ in placed):
-        paragraph = paragraphs[source]
-        pieces = [(text, chunk) for (owner, text), chunk in placed.items() if owner == source]
+def _locate(
+    packed: Sequence[PackedChunk], paragraphs: Sequence[_Paragraph], excluded: Counter[str]
+) -> list[list[tuple[_Span, str]]]:
+    """Return, for every chunk, the questions it answers, each with its evidence."""
+    located: list[list[tuple[_Span, str]]] = [[] for _ in packed]
+    pieces: dict[int, list[tuple[str, int]]] = {}
+    for index, chunk in enumerate(packed):
+        for piece in chunk.pieces:
+            pieces.setdefault(piece.source, []).append((piece.text, index))
+    for source, paragraph in enumerate(paragraphs):
         sentences = sentence_spans(paragraph.text) if paragraph.spans else []
         for span in paragraph.spans:
             evidence = _evidence(span, paragraph.text, sentences)
-            chunk = next((chunk for text, chunk in pieces if evidence in text), None)
-            if chunk is None:
+            place = next((index for text, index in pieces[source] if evidence in text), None)
+            if place is None:
                 excluded["question whose evidence is split between chunks"] += 1
-            elif span.question in questions:
-                excluded["question asked before in the episode"] += 1
             else:
-                found = (Evidence(chunk, evidence),)
-                questions[span.question] = Question(span.question, span.golds, evidence=found)
+                located[place].append((span, evidence))
+    return located
+
+
+def _questions(
+    located: Sequence[Sequence[tuple[_Span, str]]], excluded: Counter[str]
+) -> list[Question]:
+    """Return the distinct questions of an episode, given those of its chunks."""
+    questions: dict[str, Question] = {}
+    for index, found in enumerate(located):
+        for span, text in found:
+            if span.question in questions:
+                excluded["question asked before in the episode"] += 1
+                continue
+            evidence = (Evidence(index, text),)
+            questions[span.question] = Question(span.question, span.golds, evidence=evidence)
     return list(questions.values())
 
 

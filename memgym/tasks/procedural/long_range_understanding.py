@@ -4,7 +4,8 @@ Every chunk is a chapter. A *thread* is one protagonist with 6 to 10 events of f
 a place, obtains a thing, meets a person, mends something), spread over the whole text and told in
 the order of happening, except that in some threads one event from long before the story is told
 late, in a sentence that says so. Each event is one sentence that names the protagonist in full and
-the value, which occurs nowhere else in the story. Between them stand events of other people, who
+the value, which occurs nowhere else in the story (in a story with hundreds of questions two
+protagonists may share a value). Between them stand events of other people, who
 share names with the protagonists, and prose in which nothing happens.
 
 A thread gives up to three questions: what happened to the protagonist (kind ``keywords``, one
@@ -17,8 +18,9 @@ that occur in no training or validation episode.
 
 import functools
 import random
+import string
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from zlib import crc32
 
 from memgym.episode import Episode, Evidence, Question
@@ -37,10 +39,11 @@ from memgym.tasks.procedural.engine import (
 )
 from memgym.tasks.procedural.layout import in_asking_order, midstream
 from memgym.tasks.procedural.mixing import Deck, Mixer, Unit, as_sentence, fact_room, spread
+from memgym.tasks.procedural.story_cast import FIND, MEND, VISIT, Background, Cast
 from memgym.tasks.procedural.story_forms import KINDS
-from memgym.tasks.procedural.words import pool, split_of, with_article
+from memgym.tasks.procedural.words import with_article
 
-__all__ = ["build", "value_pool"]
+__all__ = ["build"]
 
 _EVENT_TOKENS = 19.0  # of one event sentence on average
 _REMARK_TOKENS = 13.0  # of one sentence of filler on average
@@ -48,8 +51,8 @@ _JOINT_TOKENS = 0.15  # of the line breaks between paragraphs, per sentence
 _EVENTS_IN_ROOM = 0.6  # largest share of the facts that protagonists may take
 _EVENTS = 8  # of a thread on average
 _PER_THREAD = 3  # questions
-_MINOR_PER_THREAD = 3  # minor characters, who come back
-_VISIT, _FIND, _MEET, _MEND = range(len(KINDS))
+_PAST_IN_BACKGROUND = 0.05  # share of events from before the story, as rare as in the threads
+_ECHOED = {"thing": FIND, "part": MEND}  # slots of remarks that take half of a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,6 @@ class _Thread:
     ordered_kinds: tuple[int, ...]
 
 
-@functools.cache
-def value_pool(kind: int, split: str) -> tuple[str, ...]:
-    """Return the values of the kind with index ``kind`` (none for people); splits are disjoint."""
-    pairs = (f"{left} {right}" for left in KINDS[kind].lefts for right in KINDS[kind].rights)
-    return tuple(value for value in pairs if split_of(value) == split)
-
-
 def build(split: str, index: int, options: ProceduralOptions) -> Episode:
     """Return episode ``index`` of ``split``, a function of its arguments alone.
 
@@ -97,11 +93,9 @@ def build(split: str, index: int, options: ProceduralOptions) -> Episode:
     title = rng.choice(story_filler.TITLES)
     writer = _Writer(split)
     chunks = chunk_count(options)
-    cast = _Cast(split, rng)
+    cast = Cast(split, rng)
     threads = tuple(_thread(cast, writer, chunks, rng) for _ in range(_thread_count(options)))
-    maker = _Chapters(
-        name, title, options, writer, tuple(cast.names), cast.background(), _told(threads)
-    )
+    maker = _Chapters(name, title, options, writer, cast.background(), _told(threads))
     return Episode(
         id=name,
         source="procedural-long-range-understanding",
@@ -126,86 +120,6 @@ def _thread_count(options: ProceduralOptions) -> int:
     return max(1, min(wanted, int(room * _EVENTS_IN_ROOM / _EVENTS)))
 
 
-class _Cast:
-    """Gives out names and values while the threads are planned, none twice if it can be helped."""
-
-    def __init__(self, split: str, rng: random.Random) -> None:
-        self.names: list[str] = []
-        self._split = split
-        self._rng = rng
-        self._taken: set[str] = set()
-        self._left: dict[int, list[str]] = {}
-
-    def person(self) -> str:
-        """Return the full name of somebody new."""
-        while True:
-            first = self._rng.choice(pool("person_first", self._split))
-            name = f"{first} {self._rng.choice(pool('person_last', self._split))}"
-            if name not in self._taken:
-                self._taken.add(name)
-                return name
-
-    def value(self, kind: int) -> str:
-        """Return a new value of a kind; half of each pool is kept for the background."""
-        if kind == _MEET:
-            return self.person()
-        if not self._left.get(kind):
-            values = self._background_and_asked(kind)[1]
-            self._left[kind] = self._rng.sample(values, len(values))
-        return self._left[kind].pop()
-
-    def background(self) -> "_Background":
-        """Return what is left for everybody else, once all threads are planned."""
-        values = tuple(self._background_and_asked(kind)[0] for kind in range(len(KINDS)))
-        passers_by = _Background(self._split, tuple(self.names), frozenset(self._taken), values)
-        count = _MINOR_PER_THREAD * len(self.names)
-        return replace(
-            passers_by, minor=tuple(passers_by.stranger(self._rng) for _ in range(count))
-        )
-
-    def _background_and_asked(self, kind: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        values = value_pool(kind, self._split)
-        return values[::2], values[1::2]
-
-
-@dataclass(frozen=True, slots=True)
-class _Background:
-    """Names and values of the people nobody asks about."""
-
-    split: str
-    near: tuple[str, ...]
-    taken: frozenset[str]
-    values: tuple[tuple[str, ...], ...]
-    minor: tuple[str, ...] = ()
-
-    def person(self, rng: random.Random) -> str:
-        """Return a full name: mostly one of the minor characters, else that of a passer-by."""
-        if self.minor and rng.random() < 0.8:
-            return rng.choice(self.minor)
-        return self.stranger(rng)
-
-    def stranger(self, rng: random.Random) -> str:
-        """Return a full name; half of them share a part with a protagonist's."""
-        while True:
-            parts = [
-                rng.choice(pool("person_first", self.split)),
-                rng.choice(pool("person_last", self.split)),
-            ]
-            if rng.random() < 0.5:
-                part = rng.randrange(2)
-                parts[part] = rng.choice(self.near).split(" ")[part]
-            if (name := " ".join(parts)) not in self.taken:
-                return name
-
-    def value(self, kind: int, who: str, rng: random.Random) -> str:
-        """Return a value that no protagonist has, for an event of the person ``who``."""
-        if kind != _MEET:
-            return rng.choice(self.values[kind])
-        while (other := self.person(rng)) == who:
-            pass
-        return other
-
-
 @dataclass(frozen=True, slots=True)
 class _Writer:
     """Words events and remarks in one split."""
@@ -226,39 +140,40 @@ class _Writer:
             text = f"{deck.draw(openings)}, {text}"
         return as_sentence(text)
 
-    def _quest(self, name: str) -> str:
-        """Return what a person is after, the same at every mention."""
-        return story_filler.QUESTS[crc32(name.encode()) % len(story_filler.QUESTS)]
-
-    def remark(self, name: str, background: _Background, deck: Deck) -> str:
+    def remark(self, name: str, background: Background, deck: Deck) -> str:
         """Return a sentence in which nothing happens; it may be about the person ``name``."""
-        rng = deck.rng
-        short = name.split(" ", 1)[0] if rng.random() < 0.7 else name
-        kind = rng.choices(
-            (
-                story_filler.ABOUT,
-                story_filler.SCENES,
-                story_filler.VOICES,
-                story_filler.ECHOES,
-            ),
-            (45, 33, 13, 9),
-        )[0]
-        return as_sentence(
-            deck.draw(kind).format(
-                name=short,
-                quest=self._quest(name),
-                stem=rng.choice(background.values[_VISIT]).split(" ", 1)[0],
-                thing=rng.choice(background.values[_FIND]).split(" ", 1)[1],
-                part=rng.choice(background.values[_MEND]).split(" ", 1)[1],
-                **{slot: rng.choice(words) for slot, words in story_filler.SLOTS.items()},
-            )
-        )
+        [forms] = deck.rng.choices(_REMARKS, _REMARK_WEIGHTS)
+        form = deck.draw(forms)
+        slots = {slot: _slot(slot, name, background, deck.rng) for slot in _slots_of(form)}
+        return as_sentence(form.format_map(slots))
 
 
-def _thread(cast: _Cast, writer: _Writer, chunks: int, rng: random.Random) -> _Thread:
+_REMARKS = (story_filler.ABOUT, story_filler.SCENES, story_filler.VOICES, story_filler.ECHOES)
+_REMARK_WEIGHTS = (38, 38, 15, 9)
+_FIRST_NAME_ONLY = 0.7  # share of the mentions of people in remarks
+
+
+@functools.cache
+def _slots_of(form: str) -> tuple[str, ...]:
+    return tuple(slot for _, slot, _, _ in string.Formatter().parse(form) if slot)
+
+
+def _slot(slot: str, name: str, background: Background, rng: random.Random) -> str:
+    """Return what stands in one slot of a remark (see ``story_filler``)."""
+    if slot == "name":
+        return name.split(" ", 1)[0] if rng.random() < _FIRST_NAME_ONLY else name
+    if slot == "quest":  # the same at every mention of the person
+        return story_filler.QUESTS[crc32(name.encode()) % len(story_filler.QUESTS)]
+    if slot == "stem":
+        return rng.choice(background.values[VISIT]).split(" ", 1)[0]
+    if slot in _ECHOED:
+        return with_article(rng.choice(background.values[_ECHOED[slot]]).split(" ", 1)[1])
+    return rng.choice(story_filler.SLOTS[slot])
+
+
+def _thread(cast: Cast, writer: _Writer, chunks: int, rng: random.Random) -> _Thread:
     """Plan one thread: two kinds with 3 to 5 and 3 events, up to two more of the others."""
-    who = cast.person()
-    cast.names.append(who)
+    who = cast.protagonist()
     main, second, *others = rng.sample(range(len(KINDS)), len(KINDS))
     kinds = [main] * rng.randint(3, 5) + [second] * 3 + others[: rng.randint(0, 2)]
     rng.shuffle(kinds)
@@ -271,9 +186,10 @@ def _thread(cast: _Cast, writer: _Writer, chunks: int, rng: random.Random) -> _T
         told.insert(rng.randint(len(told) // 2, len(told) - 1), told.pop(0))
     positions = dict(zip(told, spread(len(kinds), chunks, rng), strict=True))
     deck = Deck(rng)
-    events = []
+    events: list[_Event] = []
     for number, kind in enumerate(kinds):
-        value = cast.value(kind)
+        while (value := cast.value(kind)) in [event.value for event in events]:
+            pass
         text = writer.event(kind, who, value, deck, past=past and number == 0)
         events.append(_Event(kind, value, positions[number], text))
     return _Thread(who, tuple(events), (main, second))
@@ -330,8 +246,7 @@ class _Chapters:
     title: str
     options: ProceduralOptions
     writer: _Writer
-    names: tuple[str, ...]
-    background: _Background
+    background: Background
     planned: dict[int, tuple[Unit, ...]]
 
     def __call__(self, index: int) -> str:
@@ -343,12 +258,13 @@ class _Chapters:
         def fact() -> Unit:
             who, kind = self.background.person(rng), rng.randrange(len(KINDS))
             value = self.background.value(kind, who, rng)
-            return Unit("fact", self.writer.event(kind, who, value, deck), who)
+            past = rng.random() < _PAST_IN_BACKGROUND
+            return Unit("fact", self.writer.event(kind, who, value, deck, past=past), who)
 
         def remark(subject: str) -> str:
             stay = subject and rng.random() < 0.5
             return self.writer.remark(
-                subject if stay else rng.choice(self.names), self.background, deck
+                subject if stay else rng.choice(self.background.protagonists), self.background, deck
             )
 
         mixer = Mixer(

@@ -2,7 +2,7 @@
 
 Nothing here says that somebody came to a place, got a thing, met a person or repaired anything, so
 nothing here could be asked about. ``{name}`` is a person, often one whom questions ask about;
-``{stem}``, ``{thing}`` and ``{part}`` are single words that also occur in values asked for. All
+``{stem}``, ``{thing}`` and ``{part}`` (with their articles) also occur in values asked for. All
 sentences are this project's own.
 """
 
@@ -177,7 +177,7 @@ VOICES: tuple[str, ...] = (
     '"We had {birds} in the chimney all {season}," {speaker} told everyone.',
     '"Have another bowl," said {speaker}, "the {season} is long enough."',
     '"The {land} are no place for Christians after {time}," whispered {speaker}.',
-    '"I have buried {number} husbands," {speaker} announced, "and not one of them could cook."',
+    '"I have buried {number} husbands," an old woman announced, "and not one of them could cook."',
     '"They say the {workers} have seen a comet," said {speaker}, lowering the voice.',
     '"Not a word about {goods}," {speaker} warned, "the walls have ears."',
     '"That is the wind in the {trees} and nothing else," said {speaker} firmly.',
@@ -193,12 +193,12 @@ ECHOES: tuple[str, ...] = (
     "nobody could explain how {stem} had come by its name",
     "a {stranger} from somewhere near {stem} complained about the beer",
     "the word {stem} was painted on a crate of {goods}",
-    "it is bad luck to lend a {thing}, or so the {workers} believe",
-    "in the window of the pawnshop lay a {thing} between two clocks",
-    "a {thing} like that was worth {number} sheep in those days",
-    "every {stranger} seems to lose a {thing} sooner or later",
-    "the {part} was a thing that the {workers} liked to blame for everything",
-    "a {part} makes more noise in the {season} than at any other time",
-    "whoever built a {part} in such a place had more money than sense",
-    "people set their day by the creaking of some {part} or other",
+    "it is bad luck to lend {thing}, or so the {workers} believe",
+    "in the window of the pawnshop lay {thing} between two clocks",
+    "{thing} like that was worth {number} sheep in those days",
+    "every {stranger} seems to lose {thing} sooner or later",
+    "{part} was a thing that the {workers} liked to blame for everything",
+    "{part} makes more noise in the {season} than at any other time",
+    "whoever built {part} in such a place had more money than sense",
+    "people set their day by the creaking of {part}",
 )

@@ -2,7 +2,7 @@ r"""Test-time learning: an unfamiliar set of numbered classes, taught by labelle
 
 An episode has one concept family (sick plants, river signals, guild orders, counter requests) and
 6 to 20 classes with random numbers (fewer if the text is too short to teach them). A class is a
-handful of *cues*; each class shares one cue with the next, so a single cue may mislead. An example
+handful of *cues*; each class shares a cue with the next, so a single cue may mislead. An example
 is a sentence with two cues and the number of its class. Questions are unseen sentences whose pair
 of cues occurs in no example, though each of the two cues does. Examples of all classes lie
 interleaved in every chunk, between remarks that mention cues without a number.
@@ -30,51 +30,31 @@ from memgym.tasks.procedural.engine import (
     episode_metadata,
     generator,
 )
-from memgym.tasks.procedural.label_forms import FAMILIES, Family
+from memgym.tasks.procedural.label_concepts import Concept, Pair, covering, make_concepts
+from memgym.tasks.procedural.label_forms import FAMILIES
 from memgym.tasks.procedural.label_talk import ROOMS, TALK
 from memgym.tasks.procedural.layout import in_asking_order, midstream
 from memgym.tasks.procedural.mixing import Deck, Mixer, Unit, as_sentence, fact_room, spread
-from memgym.tasks.procedural.words import pool, split_of
+from memgym.tasks.procedural.words import pool
 from memgym.text import format_example
 
-__all__ = ["build", "cue_pool"]
+__all__ = ["build"]
 
 _EXAMPLE_TOKENS = 30.0  # of one labelled example on average, both lines
 _REMARK_TOKENS = 14.0  # of one remark on average
 _MARKER_TOKENS = 1.3  # line breaks, "User:" and the like, per unit
-_LABELS = (6, 20)
-_LESSONS = (2, 10)  # planned examples per class
-_CUES = (3, 6)  # cues per class, shared ones included
 _TRIES = 50  # at a sentence that has not been asked yet
-_EVIDENCE = 4  # examples per question, if the class has as many
-
-Pair = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Concept:
-    """One class: its number, its cues, and the pairs of cues that examples may use."""
-
-    label: str
-    cues: tuple[str, ...]
-    taught: tuple[Pair, ...]
-    held_out: tuple[Pair, ...]
+_EVIDENCE = 5  # examples that make up the evidence of a class, if it has as many
 
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
-    """One planned example: where it stands, what it teaches, and its two lines."""
+    """One planned example: where it stands, which class it teaches, and its two lines."""
 
     chunk: int
     concept: int
-    pair: Pair
     text: str
-
-
-def cue_pool(family: Family, split: str) -> tuple[str, ...]:
-    """Return the cues of ``family`` that belong to ``split``; no cue is in two splits."""
-    cues = (f"{adjective} {noun}" for adjective in family.adjectives for noun in family.nouns)
-    return tuple(cue for cue in cues if split_of(cue) == split)
+    is_evidence: bool
 
 
 def build(split: str, index: int, options: ProceduralOptions) -> Episode:
@@ -91,7 +71,8 @@ def build(split: str, index: int, options: ProceduralOptions) -> Episode:
     name = episode_id("test_time_learning", split, index, options)
     rng = generator(f"{name}/plan")
     family = rng.randrange(len(FAMILIES))
-    lessons_each, concepts = _concepts(family, split, options, rng)
+    room = fact_room(options.tokens, options.filler, _EXAMPLE_TOKENS, _REMARK_TOKENS)
+    lessons_each, concepts = make_concepts(FAMILIES[family], split, int(room), rng)
     writer = _Writer(family, split)
     lessons = _lessons(writer, concepts, lessons_each, chunk_count(options), rng)
     questions = _questions(writer, concepts, lessons, options, rng)
@@ -114,60 +95,6 @@ def build(split: str, index: int, options: ProceduralOptions) -> Episode:
             ),
         },
     )
-
-
-def _concepts(
-    family: int, split: str, options: ProceduralOptions, rng: random.Random
-) -> tuple[int, tuple[_Concept, ...]]:
-    """Return how many planned examples each class gets, and the classes."""
-    room = int(fact_room(options.tokens, options.filler, _EXAMPLE_TOKENS, _REMARK_TOKENS))
-    count = max(2, min(rng.randint(*_LABELS), max(room // 6, min(4, room // 3))))
-    lessons = max(_LESSONS[0], min(_LESSONS[1], int(room * 0.7) // count))
-    size = max(_CUES[0], min(_CUES[1], lessons))
-    lent = max(1, size // 4)
-    codes = rng.sample(range(10, 1000), count)
-    own = _own_cues(cue_pool(FAMILIES[family], split), count, size - lent, rng)
-    return lessons, tuple(
-        _concept(str(codes[k]), own[k], lent, own[(k + 1) % count][:lent], rng)
-        for k in range(count)
-    )
-
-
-def _own_cues(
-    cues: Sequence[str], classes: int, each: int, rng: random.Random
-) -> list[tuple[str, ...]]:
-    """Return disjoint sets of cues, in which no noun is used more often than need be."""
-    used: dict[str, int] = {}
-    ranked: list[tuple[int, str]] = []
-    for cue in rng.sample(cues, len(cues)):
-        noun = cue.split(" ", 1)[1]
-        ranked.append((used.get(noun, 0), cue))
-        used[noun] = used.get(noun, 0) + 1
-    ranked.sort(key=lambda pair: pair[0])  # stable: random among equals
-    chosen = [cue for _, cue in ranked[: classes * each]]
-    rng.shuffle(chosen)
-    return [tuple(chosen[k * each : (k + 1) * each]) for k in range(classes)]
-
-
-def _concept(
-    label: str, own: tuple[str, ...], lent: int, borrowed: tuple[str, ...], rng: random.Random
-) -> _Concept:
-    """Return the class of ``own`` cues, the first ``lent`` of them shared with the class before.
-
-    ``borrowed`` are those that the class after shares with it. Every pair of cues has at least one
-    that no other class has.
-    """
-    exclusive = own[lent:]
-    cues = (*own, *borrowed)
-    pairs = [
-        (first, second)
-        for at, first in enumerate(cues)
-        for second in cues[at + 1 :]
-        if first in exclusive or second in exclusive
-    ]
-    rng.shuffle(pairs)
-    cut = max(1, len(pairs) // 3)
-    return _Concept(label, cues, tuple(pairs[cut:]), tuple(pairs[:cut]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +124,11 @@ class _Writer:
         first, second = pair if rng.random() < 0.5 else pair[::-1]
         return form.format(a=first, b=second, **self._scene(rng))
 
-    def example(self, concept: _Concept, pair: Pair, deck: Deck) -> str:
+    def example(self, concept: Concept, pair: Pair, deck: Deck) -> str:
         """Return the two lines of a labelled example."""
         return format_example(self.sentence(pair, deck), concept.label)
 
-    def remark(self, concepts: Sequence[_Concept], deck: Deck) -> str:
+    def remark(self, concepts: Sequence[Concept], deck: Deck) -> str:
         """Return a sentence that teaches nothing; it may name a cue."""
         rng = deck.rng
         text = deck.draw(TALK).format(
@@ -223,48 +150,44 @@ class _Writer:
 
 def _lessons(
     writer: _Writer,
-    concepts: Sequence[_Concept],
+    concepts: Sequence[Concept],
     each: int,
     chunks: int,
     rng: random.Random,
 ) -> list[_Lesson]:
     """Return the planned examples: every class and cue, classes interleaved over the text."""
     wanted = [
-        (k, pair) for k, concept in enumerate(concepts) for pair in _covering(concept, each, rng)
+        (k, number, pair)
+        for k, concept in enumerate(concepts)
+        for number, pair in enumerate(covering(concept, each, rng))
     ]
     rng.shuffle(wanted)
     deck = Deck(rng)
     places = spread(len(wanted), chunks, rng)
     return [
-        _Lesson(int(place), k, pair, writer.example(concepts[k], pair, deck))
-        for place, (k, pair) in zip(places, wanted, strict=True)
+        _Lesson(int(place), k, writer.example(concepts[k], pair, deck), number < _EVIDENCE)
+        for place, (k, number, pair) in zip(places, wanted, strict=True)
     ]
-
-
-def _covering(concept: _Concept, count: int, rng: random.Random) -> list[Pair]:
-    """Return ``count`` taught pairs in which the cues occur about equally often."""
-    used = dict.fromkeys(concept.cues, 0)
-    chosen: list[Pair] = []
-    for _ in range(count):
-        pairs = rng.sample(concept.taught, len(concept.taught))
-        best = min(pairs, key=lambda pair: (used[pair[0]] + used[pair[1]], pair in chosen))
-        for cue in best:
-            used[cue] += 1
-        chosen.append(best)
-    return chosen
 
 
 def _questions(
     writer: _Writer,
-    concepts: Sequence[_Concept],
+    concepts: Sequence[Concept],
     lessons: Sequence[_Lesson],
     options: ProceduralOptions,
     rng: random.Random,
 ) -> tuple[Question, ...]:
-    """Return the questions, about equally many for each class, in the order of asking."""
+    """Return the questions, about equally many for each class, in the order of asking.
+
+    The evidence of a question is what teaches its class: examples that hold all cues of the class,
+    so also the two of the question.
+    """
     order = [k % len(concepts) for k in range(options.questions)]
     rng.shuffle(order)
-    taught = [[lesson for lesson in lessons if lesson.concept == k] for k in range(len(concepts))]
+    evidence: list[list[Evidence]] = [[] for _ in concepts]
+    for lesson in lessons:
+        if lesson.is_evidence:
+            evidence[lesson.concept].append(Evidence(lesson.chunk, lesson.text))
     deck = Deck(rng)
     questions: dict[str, Question] = {}
     for k in order:
@@ -272,26 +195,12 @@ def _questions(
             pair = rng.choice(concepts[k].held_out)
             text = writer.question(pair, deck)
             if text not in questions:
-                evidence = _evidence(pair, taught[k], rng)
-                questions[text] = Question(text, (concepts[k].label,), "label", evidence=evidence)
+                questions[text] = Question(
+                    text, (concepts[k].label,), "label", evidence=tuple(evidence[k])
+                )
                 break
     early = midstream(len(questions), options.midstream, rng)
     return in_asking_order(tuple(questions.values()), early)
-
-
-def _evidence(pair: Pair, lessons: Sequence[_Lesson], rng: random.Random) -> tuple[Evidence, ...]:
-    """Return planned examples of a class in reading order, those that share a cue first.
-
-    Examples with the first and with the second cue of ``pair`` are taken in turn.
-    """
-    sides = [[lesson for lesson in lessons if cue in lesson.pair] for cue in pair]
-    chosen: list[_Lesson] = []
-    for side in (*sides, *sides, lessons, lessons):
-        left = [lesson for lesson in side if lesson not in chosen]
-        if left and len(chosen) < _EVIDENCE:
-            chosen.append(rng.choice(left))
-    chosen.sort(key=lambda lesson: lesson.chunk)
-    return tuple(Evidence(lesson.chunk, lesson.text) for lesson in chosen)
 
 
 def _texts_by_chunk(lessons: Sequence[_Lesson]) -> dict[int, tuple[Unit, ...]]:
@@ -308,7 +217,7 @@ class _Chunks:
     name: str
     writer: _Writer
     options: ProceduralOptions
-    concepts: tuple[_Concept, ...]
+    concepts: tuple[Concept, ...]
     lessons: dict[int, tuple[Unit, ...]]
 
     def __call__(self, index: int) -> str:

@@ -51,7 +51,7 @@ THING_FORMS = (
             "{s} needs dusting, and nobody wants to do it.",
             "A visitor admired {s} and asked where such things can be found.",
             "{s} looks smaller in the picture than it is.",
-            "{s} was kept wet for too long and smells of it.",
+            "The tale that {s} brings luck made everybody laugh.",
             "A child asked whether {s} is worth anything.",
         ),
     ),
@@ -98,7 +98,7 @@ THING_FORMS = (
             "{s} would look better next to a window.",
             "No one knows to what period {s} belongs.",
             "A long letter about {s} was found between two books.",
-            "The handle of {s} needs to be repaired.",
+            "A scratch on {s} gave rise to a long debate.",
         ),
     ),
     Family(

@@ -1,0 +1,105 @@
+"""Behaviour of the means and bootstrap intervals."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memgym.benchmarks.statistics import RESAMPLES, Estimate, Stratum, estimate_mean
+
+Scores = list[list[float]]
+
+
+def one(*strata: Stratum) -> Estimate:
+    return estimate_mean([strata])[0]
+
+
+def test_stratum_mean_is_over_episodes_not_questions() -> None:
+    found = one(Stratum("a", [[[1.0], [0.0, 0.0, 0.0]]]))
+    assert found.mean == 0.5
+    assert (found.episodes, found.questions) == (2, 4)
+
+
+def test_macro_mean_is_plain_over_groups_of_plain_over_strata() -> None:
+    big = Stratum("big", [[[1.0]] * 10])
+    small = Stratum("small", [[[0.0]] * 2])
+    other = Stratum("other", [[[0.2]] * 3])
+    found = estimate_mean([[big, small], [other]])[0]
+    assert found.mean == pytest.approx((0.5 + 0.2) / 2)
+    assert (found.episodes, found.questions) == (15, 15)
+
+
+def test_equal_scores_give_an_interval_of_no_width() -> None:
+    found = one(Stratum("a", [[[0.5, 0.5]] * 4]))
+    assert (found.low, found.high) == (0.5, 0.5)
+
+
+def test_interval_agrees_with_the_normal_approximation() -> None:
+    rng = np.random.default_rng(7)
+    means = rng.normal(0.5, 0.1, size=400)
+    found = one(Stratum("a", [[[float(mean)] for mean in means]]))
+    assert found.low is not None
+    assert found.high is not None
+    standard_error = means.std() / 20
+    assert found.high - found.low == pytest.approx(2 * 1.96 * standard_error, rel=0.1)
+    assert (found.low + found.high) / 2 == pytest.approx(found.mean, abs=standard_error / 3)
+
+
+def test_interval_of_a_mean_of_independent_strata_is_narrower() -> None:
+    scores: Scores = [[0.0], [1.0]] * 10
+    single = one(Stratum("a", [scores]))
+    double = one(Stratum("a", [scores]), Stratum("b", [scores]))
+    width = [item.high - item.low for item in (single, double) if item.high and item.low]
+    assert width[1] < 0.85 * width[0]
+
+
+def test_one_episode_resamples_its_questions() -> None:
+    stratum = Stratum("a", [[[0.0, 1.0] * 20]])
+    found = one(stratum)
+    assert stratum.by_questions
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.5 < found.high
+
+
+def test_one_question_has_no_interval_nor_has_what_contains_it() -> None:
+    alone = Stratum("alone", [[[1.0]]])
+    many = Stratum("many", [[[0.0], [1.0], [1.0]]])
+    assert one(alone) == Estimate(1.0, None, None, 1, 1)
+    macro = estimate_mean([[alone], [many]])[0]
+    assert (macro.low, macro.high) == (None, None)
+    assert macro.mean == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_draws_do_not_depend_on_the_other_strata_but_on_the_name() -> None:
+    scores: list[Scores] = [[[0.1], [0.4], [0.9]]]
+    first, again, other = Stratum("a", scores), Stratum("a", scores), Stratum("b", scores)
+    assert first.draws is not None
+    assert again.draws is not None
+    assert other.draws is not None
+    assert np.array_equal(first.draws, again.draws)
+    assert not np.array_equal(first.draws, other.draws)
+    assert first.draws.shape == (1, RESAMPLES)
+
+
+def test_agents_share_the_draws() -> None:
+    scores = [[0.1], [0.4], [0.9]]
+    stratum = Stratum("a", [scores, [[value + 0.05] for [value] in scores]])
+    assert stratum.draws is not None
+    assert np.allclose(stratum.draws[1] - stratum.draws[0], 0.05)
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4), min_size=1, max_size=6
+    ).filter(lambda episodes: len(episodes) > 1 or len(episodes[0]) > 1)
+)
+def test_interval_holds_the_mean_and_stays_within_the_scores(episodes: Scores) -> None:
+    found = one(Stratum("x", [episodes]))
+    scores = [score for episode in episodes for score in episode]
+    assert found.low is not None
+    assert found.high is not None
+    tolerance = 1e-9
+    assert min(scores) - tolerance <= found.low <= found.high <= max(scores) + tolerance
+    # With few units the middle of the draws can lie off the mean, never beyond the units.
+    assert min(scores) - tolerance <= found.mean <= max(scores) + tolerance
