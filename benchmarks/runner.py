@@ -148,7 +148,8 @@ def _outcomes(pool: ProcessPoolExecutor, tasks: Sequence[Task], queued: int) -> 
         if not running:
             return
         done, running = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
+        # A crash comes last, so that what is ready is kept.
+        for future in sorted(done, key=lambda item: item.exception() is not None):
             yield future.result()
 
 

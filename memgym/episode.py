@@ -113,6 +113,11 @@ class Episode:
             asked = question.asked_after
             if asked is not None and not 0 <= asked <= last:
                 raise UsageError(f"{where}: asked_after {asked} is outside its chunks 0..{last}")
+            for item in question.evidence:
+                if not 0 <= item.chunk <= last:
+                    raise UsageError(
+                        f"{where}: evidence in chunk {item.chunk} is outside its chunks 0..{last}"
+                    )
 
     def questions_after(self, chunk_index: int) -> tuple[int, ...]:
         """Return the indices of the questions asked after chunk ``chunk_index``, in order."""
@@ -197,6 +202,9 @@ def episode_from_dict(record: Mapping[str, Any], where: str = "episode") -> Epis
         if not isinstance(record[key], str):
             raise UsageError(f'{where}: "{key}" must be a string, got {type(record[key]).__name__}')
     chunks = _strings(record["chunks"], f'{where}, "chunks"')
+    if not all(chunk.strip() for chunk in chunks):
+        empty = next(index for index, chunk in enumerate(chunks) if not chunk.strip())
+        raise UsageError(f"{where}: chunk {empty} is empty")
     if not isinstance(record["questions"], list):
         raise UsageError(f'{where}: "questions" must be a list')
     questions = tuple(
@@ -230,7 +238,7 @@ def _question_from_dict(record: Any, where: str) -> Question:
     for item in record.get("evidence", []):
         if not (
             isinstance(item, dict)
-            and isinstance(item.get("chunk"), int)
+            and type(item.get("chunk")) is int
             and isinstance(item.get("text"), str)
         ):
             raise UsageError(f'{where}: each evidence must be {{"chunk": int, "text": str}}')
@@ -269,7 +277,11 @@ def _strings(value: Any, where: str) -> tuple[str, ...]:
 
 
 def write_jsonl(path: Path | str, episodes: Iterable[Episode]) -> int:
-    """Write one episode per line (UTF-8, sorted keys) and return how many; whole or not at all."""
+    """Write one episode per line (UTF-8, sorted keys) and return how many; whole or not at all.
+
+    Raises:
+        UsageError: the file cannot be written, or an episode's metadata are no JSON values.
+    """
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     count = 0
@@ -281,6 +293,12 @@ def write_jsonl(path: Path | str, episodes: Iterable[Episode]) -> int:
                 )
                 count += 1
         partial.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write episodes to {path}: {error}") from error
+    except TypeError as error:
+        raise UsageError(
+            f"episode {count} for {path}: its metadata are no JSON: {error}"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     return count

@@ -215,7 +215,43 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     write_jsonl(path, [_EPISODE])
     before = path.read_bytes()
     unwritable = dataclasses.replace(_EPISODE, metadata={"x": object()})
-    with pytest.raises(TypeError):
+    with pytest.raises(UsageError, match="episode 1 .* no JSON"):
         write_jsonl(path, [_EPISODE, unwritable])
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["own.jsonl"]
+
+
+def asked(evidence: dict[str, Any]) -> dict[str, Any]:
+    return {"questions": [{"question": "q?", "answers": ["a"], "evidence": [evidence]}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ({"chunks": ["text", " "]}, "chunk 1 is empty"),
+        (asked({"chunk": True, "text": "t"}), "each evidence must be"),
+        (asked({"chunk": 9, "text": "t"}), "outside its chunks"),
+    ],
+)
+def test_empty_chunks_and_impossible_evidence_are_refused(
+    change: dict[str, Any], hint: str
+) -> None:
+    record = {
+        "id": "x",
+        "source": "x",
+        "ability": "accurate_retrieval",
+        "chunks": ["text", "more"],
+        "questions": [{"question": "q?", "answers": ["a"]}],
+    }
+    with pytest.raises(UsageError, match=hint):
+        episode_from_dict({**record, **change})
+
+
+def test_writing_reports_what_cannot_be_written(tmp_path: Path) -> None:
+    question = Question("q?", ("a",))
+    odd = Episode("x", "x", "accurate_retrieval", ("text",), (question,), {"n": {1, 2}})
+    with pytest.raises(UsageError, match="no JSON"):
+        write_jsonl(tmp_path / "a.jsonl", [odd])
+    with pytest.raises(UsageError, match="cannot write"):
+        write_jsonl(tmp_path / "missing" / "a.jsonl", [])
+    assert not list(tmp_path.iterdir())
