@@ -5,6 +5,7 @@ depend on and nothing else, so runs with the same description have the same resu
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -172,6 +173,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+@functools.cache
 def _code_digest() -> str:
     """Return a digest of the code that results depend on: all of memgym but its command line.
 

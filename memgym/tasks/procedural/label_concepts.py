@@ -14,7 +14,7 @@ __all__ = ["Concept", "Pair", "covering", "cue_pool", "make_concepts"]
 
 _LABELS = (6, 20)
 _LESSONS = (2, 10)  # planned examples per class
-_CUES = (5, 9)  # cues per class, shared ones included
+_CUES = (4, 6)  # cues per class, shared ones included
 
 Pair = tuple[str, str]
 

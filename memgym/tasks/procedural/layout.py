@@ -4,7 +4,7 @@ Not here: what the sentences say.
 """
 
 import random
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -94,10 +94,6 @@ class Layout:
     def planned(self, chunk: int) -> list[tuple[int, str]]:
         """Return the pairs of section and sentence booked for a chunk."""
         return self._placed.get(chunk, [])
-
-    def __iter__(self) -> Iterator[tuple[int, str]]:
-        """Iterate over the pairs of chunk and sentence booked so far."""
-        return ((chunk, text) for chunk, placed in self._placed.items() for _, text in placed)
 
 
 def midstream(questions: int, share: float, rng: random.Random) -> set[int]:
