@@ -201,7 +201,8 @@ def _rich_table(table: Table) -> "RenderableType":
         padding=(0, 1), collapse_padding=True, pad_edge=False,
     )  # fmt: skip
     for index, column in enumerate(table.columns):
-        rich.add_column(Text(column), justify="right" if index else "left")
+        # Folding breaks a long name where rich would cut it off with an ellipsis.
+        rich.add_column(Text(column), justify="right" if index else "left", overflow="fold")
     for row in table.rows:
         rich.add_row(*(_styled(cell) for cell in row))
     return rich

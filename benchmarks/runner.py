@@ -74,7 +74,8 @@ def run_plan(
         raise UsageError(f"jobs must be at least 1, got {jobs}")
     tasks = {task.key: task for task in plan.tasks()}
     store = RunFolder(folder, plan.description(), list(tasks))
-    missing = [tasks[key] for key in store.missing]
+    # Entries in turn: long and short episodes mix, so that the time left can be told early.
+    missing = sorted((tasks[key] for key in store.missing), key=lambda task: task.episode.index)
     tell = progress or (lambda done, total: None)
     tell(len(store.records), len(tasks))
     with contextlib.closing(_play_all(missing, min(jobs, len(missing)))) as outcomes:

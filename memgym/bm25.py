@@ -160,32 +160,40 @@ class BM25Index:
         if not self._total_length:
             return scores
         # In the order of the query and as often as it says: floating-point sums depend on both.
-        for term in self._postings.find(self._tokenise(query)):
-            contribution = self._contributions.get(term)
-            if contribution is None:
-                contribution = self._contributions[term] = self._contribution(term)
-            slots, values = contribution
+        terms = self._postings.find(self._tokenise(query))
+        contributions = self._contributions
+        self._weigh([term for term in dict.fromkeys(terms) if term not in contributions])
+        for term in terms:
+            slots, values = contributions[term]
             if slots is None:
                 scores += values
             else:
                 scores[slots] += values
         return scores
 
-    def _contribution(self, term: int) -> tuple[NDArray[np.int64] | None, Floats]:
-        """Return what a term adds to the scores: slots and values, or values of all slots."""
-        df, norms = self._postings.df_of(term), self._length_norms()
-        idf = self._idf(df)
+    def _weigh(self, terms: list[int]) -> None:
+        """Enter what terms add to the scores: (slots, values) or (None, values of all slots)."""
+        ids = np.array(terms, np.int64)
+        df = self._postings.df()[ids]
         # Adding a whole vector is quicker than adding at many places; +0.0 changes no score.
-        if df > max(DENSE_DF, len(self._keys) // 4):
-            return None, _okapi(idf, self._postings.column(term), norms)
-        slots, frequencies = self._postings.of_term(term)
-        return slots, _okapi(idf, frequencies, norms.take(slots))
+        is_dense = df > max(DENSE_DF, len(self._keys) // 4)
+        norms = self._length_norms()
+        for term, count in zip(ids[is_dense].tolist(), df[is_dense].tolist(), strict=True):
+            values = _okapi(self._idf(count), self._postings.column(term), norms)
+            self._contributions[term] = None, values
+        ids, df = ids[~is_dense], df[~is_dense]
+        slots, frequencies = self._postings.of_terms(ids)
+        idf = np.array([self._idf(count) for count in df.tolist()])
+        values = _okapi(np.repeat(idf, df), frequencies, norms.take(slots))
+        begin = 0
+        for term, end in zip(ids.tolist(), df.cumsum().tolist(), strict=True):
+            self._contributions[term] = slots[begin:end], values[begin:end]
+            begin = end
 
     def _length_norms(self) -> Floats:
         if self._norms is None:
-            lengths = np.asarray(self._lengths)
             average = self._total_length / len(self)
-            self._norms = _norms(lengths, average)
+            self._norms = _norms(np.asarray(self._lengths), average)
         return self._norms
 
     def _idf(self, df: int) -> float:
@@ -222,13 +230,14 @@ class BM25Index:
         terms = self._rarest_terms(text, max_terms)
         if k <= 0 or not len(terms):
             return []
-        slots, frequencies, which = self._postings.of_terms(terms)
+        n, df = len(self), self._postings.df()[terms]
+        slots, frequencies = self._postings.of_terms(terms)
+        which = np.repeat(np.arange(len(terms)), df)
         # By item, the later first (`_best` prefers what comes first), then by rarity: a sum of
         # floating-point numbers depends on their order, and this order on the list of items alone.
-        order = np.argsort(which - slots * len(terms))
+        order = (which - slots * len(terms)).argsort()
         slots, frequencies, which = slots[order], frequencies[order], which[order]
-        n, df = len(self), self._postings.df()[terms].tolist()
-        idf = np.array([math.log(1 + (n - count + 0.5) / (count + 0.5)) for count in df])
+        idf = np.array([math.log(1 + (n - d + 0.5) / (d + 0.5)) for d in df.tolist()])
         norms = _norms(np.asarray(self._lengths)[slots], self._total_length / n)
         values = _okapi(idf[which], frequencies, norms)
         starts_item = np.diff(slots, prepend=-1) != 0

@@ -30,6 +30,7 @@ _LOW = (1 << _HALF) - 1
 _NOWHERE = int(np.iinfo(np.int64).max)  # first appearance of a term that no text holds
 _NO_SLOT = -1
 _TAIL = 4096  # postings; merging less often costs reads more than it saves
+_PROLONG = 32  # rows; a column that lacks more is quicker built anew
 
 
 class _TermIds(dict[str, int]):
@@ -162,26 +163,31 @@ class Postings:
         self._count()
         return np.asarray(self._df)
 
-    def df_of(self, term: int) -> int:
-        """Return the number of texts that hold one term."""
-        self._count()
-        return self._df[term]
+    def of_terms(self, terms: Integers) -> tuple[Integers, Small]:
+        """Return the slots whose texts hold some distinct terms, and how often each does.
 
-    def of_term(self, term: int) -> tuple[Integers, Small]:
-        """Return the slots whose texts hold a term, in no order, and how often each does."""
+        Both are grouped by term, in the order of ``terms``; a group has as many elements as
+        :meth:`df` says, in no order. Takes time in proportion to these and the tail.
+        """
         self._count()
-        in_tail = (self._tail[0] == term).nonzero()[0]
-        begin, end = 0, 0
-        if term < len(self._base_starts) - 1:
-            begin, end = self._base_starts[term], self._base_starts[term + 1]
-        found = self._base[:, begin:end]
-        if len(in_tail):
-            found = np.concatenate([found, self._tail[1:].take(in_tail, axis=1)], axis=1)
-        if not self._edited:
-            return found[0].astype(np.int64), found[1]
-        slots = np.asarray(self._slot_of)[found[0]]
-        alive = slots != _NO_SLOT
-        return slots[alive], found[1, alive]
+        starts = np.asarray(self._base_starts)
+        in_base = (terms < len(starts) - 1).nonzero()[0]
+        begins = starts[terms[in_base]]
+        lengths = starts[terms[in_base] + 1] - begins
+        offsets = begins - (lengths.cumsum() - lengths)
+        columns = np.repeat(offsets, lengths) + np.arange(lengths.sum())
+        number = np.zeros(len(self._df), np.int32)
+        number[terms] = np.arange(1, len(terms) + 1)
+        tail_number = number.take(self._tail[0])
+        in_tail = tail_number.nonzero()[0]
+        parts = (self._base.take(columns, axis=1), self._tail[1:].take(in_tail, axis=1))
+        found = np.concatenate(parts, axis=1)
+        which = np.concatenate([np.repeat(in_base, lengths), tail_number[in_tail] - 1])
+        slots = np.asarray(self._slot_of).take(found[0])
+        kept = which.argsort(kind="stable")
+        if self._edited:
+            kept = kept[slots.take(kept) != _NO_SLOT]
+        return slots.take(kept), found[1].take(kept)
 
     def column(self, term: int) -> Floats:
         """Return how often the text in each slot holds a term. Only valid until the next edit.
@@ -189,43 +195,18 @@ class Postings:
         Meant for the few terms that most texts hold: while texts are only appended, the column is
         kept and prolonged.
         """
-        column = self._columns.get(term)
-        if column is None:
-            slots, frequencies = self.of_term(term)
+        column, rows = self._columns.get(term), len(self._slot_of)
+        if column is None or rows - len(column) > _PROLONG:
+            slots, frequencies = self.of_terms(np.array([term]))
             column = array("d", bytes(8 * len(self._row_of)))
             np.asarray(column)[slots] = frequencies
             if not self._edited:
                 self._columns[term] = column
-        elif len(column) < len(self._row_of):
-            stream, lengths = self._rows_from(len(column))
-            places = (stream == term).nonzero()[0]
-            rows = np.searchsorted(np.cumsum(lengths), places, side="right")
-            column.extend(np.bincount(rows, minlength=len(lengths)).tolist())
+        else:
+            for row in range(len(column), rows):
+                text = self._stream[self._starts[row] : self._starts[row + 1]]
+                column.append(text.count(term))
         return np.asarray(column)
-
-    def of_terms(self, terms: Integers) -> tuple[Integers, Small, Integers]:
-        """Return slots and frequencies of several terms together, in no order.
-
-        The third array says which of ``terms``, by index, each posting belongs to. Takes time in
-        proportion to the postings found (and the tail), not to the number of texts.
-        """
-        self._count()
-        begins, ends = np.asarray(self._base_starts)[:-1], np.asarray(self._base_starts)[1:]
-        in_base = np.flatnonzero(terms < len(begins))
-        lengths = ends[terms[in_base]] - begins[terms[in_base]]
-        offsets = begins[terms[in_base]] - (np.cumsum(lengths) - lengths)
-        columns = np.repeat(offsets, lengths) + np.arange(lengths.sum())
-        index = np.full(len(self._df), -1, np.int32)
-        index[terms] = np.arange(len(terms))
-        tail_index = index[self._tail[0]]
-        in_tail = np.flatnonzero(tail_index >= 0)
-        found = np.concatenate(
-            [self._base.take(columns, axis=1), self._tail[1:].take(in_tail, axis=1)], axis=1
-        )
-        which = np.concatenate([np.repeat(in_base, lengths), tail_index[in_tail]])
-        slots = np.asarray(self._slot_of)[found[0]]
-        alive = np.flatnonzero(slots != _NO_SLOT)
-        return slots[alive], found[1, alive], which[alive]
 
     def appearance_order(self) -> Integers | slice:
         """Return an index of :meth:`df`: the terms in use, by first appearance in the list."""
@@ -233,18 +214,23 @@ class Postings:
         if not self._edited:
             return slice(None)
         self._place()
-        for term in sorted(self._moved):
-            self._first[term] = self._find_first(term)
-        self._moved.clear()
+        self._find_moved()
         first = np.asarray(self._first)
         return np.argsort(first, kind="stable")[: np.count_nonzero(first != _NOWHERE)]
 
-    def _find_first(self, term: int) -> int:
-        slots, _ = self.of_term(term)
-        if not len(slots):
-            return _NOWHERE
-        slot = int(slots.min())
-        return slot << _HALF | int(np.argmax(self._row(self._row_of[slot]) == term))
+    def _find_moved(self) -> None:
+        terms = np.array(sorted(self._moved), np.int64)
+        self._moved.clear()
+        np.asarray(self._first)[terms] = _NOWHERE
+        terms = terms[np.asarray(self._df)[terms] > 0]
+        if not len(terms):
+            return
+        slots, _ = self.of_terms(terms)
+        df = np.asarray(self._df)[terms]
+        first_slots = np.minimum.reduceat(slots, df.cumsum() - df)
+        for term, slot in zip(terms.tolist(), first_slots.tolist(), strict=True):
+            place = int((self._row(self._row_of[slot]) == term).argmax())
+            self._first[term] = slot << _HALF | place
 
 
 def _runs(values: Integers) -> tuple[Integers, Integers]:

@@ -163,7 +163,7 @@ def _ranked_labels(question: str, text: str) -> list[str]:
 
 _QUESTION_WORDS = frozenset(
     "what when where which who whom whose why how is was were are did does do has had have "
-    "as at in on by of for from according tell name give".split()
+    "as at in on by of for from to according tell name give".split()
 )
 _MONTH_NAMES = frozenset(month.lower() for month in MONTHS)
 _CAPITALISED = re.compile(r"\b[^\W\d_a-z]\w*(?:['’]\w+)?")

@@ -72,11 +72,15 @@ def split_sentences(text: str) -> list[str]:
     Line breaks always end a sentence. Nothing is dropped but the white space between sentences.
     """
     sentences: list[str] = []
+    line_before, first_of_it = "", 0
     for line in text.splitlines():
-        if _LABEL_LINE.match(line) and sentences:
-            sentences[-1] = f"{sentences[-1]}\n{line.strip()}"
-        else:
+        if not (_LABEL_LINE.match(line) and sentences):
+            line_before, first_of_it = line.strip(), len(sentences)
             sentences.extend(_split_line(line))
+        elif _EXAMPLE.match(example := f"{line_before}\n{line.strip()}"):
+            sentences[first_of_it:] = [example]  # the taught text may hold several sentences
+        else:
+            sentences[-1] = f"{sentences[-1]}\n{line.strip()}"
     return sentences
 
 

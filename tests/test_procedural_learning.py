@@ -1,5 +1,4 @@
 import copy
-import hashlib
 import itertools
 import os
 import pickle
@@ -23,8 +22,8 @@ from memgym.tasks.procedural.test_time_learning import build
 from memgym.text import labelled_examples, split_sentences
 
 # Changes only when the wording or the drawing of episodes changes; then every figure ever measured
-# on these episodes changes too, so raise the version in the README's table along with it.
-_GOLDEN = "0" * 64
+# on these episodes changes too.
+_GOLDEN = "c2bb64744c272bccb5e73de0552a84bae523d629bd64be18319b973594e47588"
 _SCRIPT = """
 import hashlib
 from memgym.tasks.procedural.engine import ProceduralOptions
@@ -168,8 +167,8 @@ def test_every_class_has_its_own_number_of_two_or_three_digits() -> None:
         assert all(label.isdigit() and 10 <= int(label) <= 999 for label in labels)
         assert {question.answers[0] for question in episode.questions} <= labels
         counts.add(len(labels))
-    assert min(counts) >= 6
-    assert max(counts) >= 18
+    assert min(counts) >= 14
+    assert max(counts) == 20
 
 
 def test_classes_lie_interleaved_in_every_chunk() -> None:
@@ -309,7 +308,3 @@ def test_structured_memory_beats_raw_chunks_and_evidence_beats_both() -> None:
 def test_remarks_give_no_class_away() -> None:
     assert len(set(TALK)) == len(TALK) >= 40
     assert not any("{label}" in remark or re.search(r"\d", remark) for remark in TALK)
-
-
-def test_the_golden_digest_is_a_digest() -> None:
-    assert len(_GOLDEN) == len(hashlib.sha256().hexdigest())

@@ -24,7 +24,7 @@ from memgym.text import split_sentences
 
 # Changes only when the wording or the drawing of episodes changes; then every figure ever measured
 # on these episodes changes too.
-_GOLDEN = "0" * 64
+_GOLDEN = "f6f0d63da3383925d5d34b9d2b66e17f24658455e6f9202e947d719d2240615d"
 _SCRIPT = """
 import hashlib
 from memgym.tasks.procedural.engine import ProceduralOptions
@@ -92,6 +92,9 @@ def test_ten_million_tokens_are_planned_without_being_written() -> None:
     episode = build("test", 0, options)
     assert len(episode.chunks) == 10_000
     assert len(episode.questions) == 1_000
+    assert all(
+        len(set(question.answers)) == len(question.answers) for question in episode.questions
+    )
     for index in (0, 5_000, 9_999):
         assert count_tokens(episode.chunks[index]) == pytest.approx(1_000, rel=0.1)
         assert build("test", 0, options).chunks[index] == episode.chunks[index]
@@ -234,6 +237,18 @@ def test_background_people_share_names_with_protagonists() -> None:
     parts = {part for hero in heroes for part in hero.split()}
     near = [name for name in people - heroes if parts & set(name.split())]
     assert len(near) >= 15
+
+
+def test_no_value_is_known_to_be_asked_for_from_other_episodes() -> None:
+    asked, elsewhere = set(), set()
+    for index in range(6):
+        episode = build("test", index, ProceduralOptions())
+        answers = {answer for question in episode.questions for answer in question.answers}
+        text = "\n".join(episode.chunks)
+        values = {value for kind in range(4) for value in value_pool(kind, "test")}
+        asked |= answers & values
+        elsewhere |= {value for value in values - answers if value in text}
+    assert len(asked & elsewhere) > 0.3 * len(asked)
 
 
 def test_an_episode_survives_copying_and_json() -> None:

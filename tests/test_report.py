@@ -25,10 +25,12 @@ def made_up(plan: RunPlan, scores: dict[str, float]) -> Records:
     records: Records = {}
     for task in plan.tasks():
         score = scores[task.agent_name]
-        metrics = {
+        metrics: dict[str, float] = {
             "memory_tokens": 50.0, "input_tokens": 200.0, "memory_share": 0.25, "questions": 4.0,
-            "failed": 0.0, **dict.fromkeys(CAUSES, 0.0),
+            "failed": 0.0,
         }  # fmt: skip
+        for cause in CAUSES:
+            metrics[cause] = 0.0
         if score < 1.0:
             metrics["lost"] = 3.0
             metrics["misread"] = 1.0
@@ -116,7 +118,9 @@ def test_source_table_only_where_an_ability_has_several(summary: SuiteSummary) -
 
 
 def test_entry_of_several_abilities_is_taken_apart() -> None:
-    mixed = small_plan(suite=Suite("mix", "1", "", (Entry("mix", "procedural", "test", 4, OPTIONS),)))
+    mixed = small_plan(
+        suite=Suite("mix", "1", "", (Entry("mix", "procedural", "test", 4, OPTIONS),))
+    )
     found = summarise(mixed, made_up(mixed, SCORES), {})[0]
     assert len(found.rows[0].abilities) == 4
     assert "mix: conflict_resolution" in found.rows[0].entries
@@ -195,12 +199,16 @@ def test_markdown_holds_every_table_and_note(summary: SuiteSummary) -> None:
     assert text.endswith("- Note | one.\n- Note two.\n")
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
 def test_reports_agree_with_a_real_run(plan: RunPlan, tmp_path: Path) -> None:
     store = run_plan(plan, tmp_path)
     summaries = summarise(plan, store.records, store.seconds)
     write_reports(tmp_path, summaries, store.records, ["A note."])
 
-    rows = list(csv.DictReader((tmp_path / "summary.csv").open(encoding="utf-8")))
+    rows = read_csv(tmp_path / "summary.csv")
     macro = {row["agent"]: float(row["mean"]) for row in rows if row["over"] == "macro"}
     assert list(macro) == list(AGENTS)
     assert macro["oracle"] > macro["flat"]
@@ -208,7 +216,7 @@ def test_reports_agree_with_a_real_run(plan: RunPlan, tmp_path: Path) -> None:
     assert {row["privileged"] for row in rows if row["agent"] == "oracle"} == {"1"}
     assert "seconds" not in {row["measure"] for row in rows}
 
-    episodes = list(csv.DictReader((tmp_path / "episodes.csv").open(encoding="utf-8")))
+    episodes = read_csv(tmp_path / "episodes.csv")
     assert len(episodes) == 21
     assert {row["entry"] for row in episodes} == {entry.name for entry in SUITE.entries}
     for agent in AGENTS:

@@ -90,9 +90,9 @@ def test_agents_share_the_draws() -> None:
 
 
 @given(
-    st.lists(
-        st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4), min_size=1, max_size=6
-    ).filter(lambda episodes: len(episodes) > 1 or len(episodes[0]) > 1)
+    st.lists(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4), min_size=1, max_size=6).filter(
+        lambda episodes: len(episodes) > 1 or len(episodes[0]) > 1
+    )
 )
 def test_interval_holds_the_mean_and_stays_within_the_scores(episodes: Scores) -> None:
     found = one(Stratum("x", [episodes]))

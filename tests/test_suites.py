@@ -130,8 +130,8 @@ def write_squad(folder: Path) -> None:
     (folder / "dev-v1.1.json").write_text(json.dumps({"version": "1.1", "data": articles}))
 
 
-BUILDINGS = [f"{a} {b}" for a in ("old", "new", "red", "tall") for b in (
-    "mill", "hall", "tower", "school", "bridge", "bank", "inn", "shop", "barn", "fort")]  # fmt: skip
+_NOUNS = ("mill", "hall", "tower", "school", "bridge", "bank", "inn", "shop", "barn", "fort")
+BUILDINGS = [f"{kind} {noun}" for kind in ("old", "new", "red", "tall") for noun in _NOUNS]
 
 
 def test_entries_without_data_are_left_out_and_named(tmp_path: Path) -> None:

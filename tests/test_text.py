@@ -33,10 +33,15 @@ def test_split_sentences(text: str, sentences: list[str]) -> None:
 
 
 def test_a_labelled_example_stays_one_sentence() -> None:
-    text = "User: here are some.\n" + format_example("Where is it? I lost\nit.", "17") + "\nThanks."
-    assert split_sentences(text)[-2:] == ["I lost it.\nLabel: 17", "Thanks."] or split_sentences(
-        text
-    )[-2] == ("Sentence: Where is it? I lost it.\nLabel: 17")
+    example = format_example("Where is it? I lost\nit.", "17")
+    assert example == "Sentence: Where is it? I lost it.\nLabel: 17"
+    text = f"User: here are some. Two.\n{example}\n{example}\nThanks."
+    assert split_sentences(text) == ["User: here are some.", "Two.", example, example, "Thanks."]
+
+
+def test_a_label_line_joins_the_sentence_before_it() -> None:
+    assert split_sentences("One. Two.\nLabel: 3\nLabel: 4") == ["One.", "Two.\nLabel: 3\nLabel: 4"]
+    assert split_sentences("Label: 3\nOne.") == ["Label: 3", "One."]
 
 
 @given(st.text(alphabet=st.sampled_from("abc .!?\n。\"'(A1:"), max_size=120))

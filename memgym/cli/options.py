@@ -98,14 +98,14 @@ def whole_number(text: str) -> int:
 
 def memory_budget(text: str) -> float:
     """Read ``25%`` as the share 0.25 and ``2000`` as tokens (an ``int``)."""
-    if re.fullmatch(r"[0-9]{1,12}", text):
-        return int(text)
-    share = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]+)?)\s*%", text)
-    if not share:
+    tokens = re.fullmatch(r"[0-9]{1,12}", text)
+    share = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]{1,6})?)\s*%", text)
+    budget = int(text) if tokens else float(share[1]) / 100 if share else 0
+    if not budget:
         raise argparse.ArgumentTypeError(
             f'"{text}" is no memory budget; write a share such as 25% or tokens such as 2000'
         )
-    return float(share[1]) / 100
+    return budget
 
 
 def name_and_value(text: str) -> tuple[str, Any]:

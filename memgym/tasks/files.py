@@ -18,6 +18,8 @@ __all__ = [
     "matching_files",
     "read_csv_rows",
     "read_json",
+    "read_json_lines",
+    "read_text",
 ]
 
 
@@ -76,6 +78,20 @@ def find_files(path: Path, prefix: str, suffix: str) -> list[Path]:
     ]
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file; a byte-order mark is not part of it.
+
+    Raises:
+        UsageError: the file is missing, a folder, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a UTF-8 text file (byte {error.start})") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
 def read_json(path: Path) -> Any:
     """Return the JSON value of a UTF-8 file.
 
@@ -83,13 +99,31 @@ def read_json(path: Path) -> Any:
         UsageError: the file is missing, a folder, not UTF-8, or not (whole) JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not a UTF-8 text file (byte {error.start})") from error
+        return json.loads(read_text(path))
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path}: not JSON, or cut off: {error}") from error
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the place (file and line, for messages) and the value of every JSON line of a file.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is not JSON in UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    where = f"{path}, line {number}"
+                    try:
+                        value = json.loads(line.decode("utf-8-sig"))
+                    except ValueError as error:  # UnicodeDecodeError is one too
+                        raise UsageError(f"{where}: not a JSON line in UTF-8: {error}") from error
+                    yield where, value
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not JSON, or cut off: {error}") from error
 
 
 def field(record: Any, name: str, kind: type, where: str) -> Any:

@@ -1,13 +1,12 @@
 """Memalpha parquet files: the ``parquet`` source, reading and writing.
 
-What a row holds is said in :mod:`memgym.tasks.memalpha_schema`. Rows are read one at a time, and
-only the columns that are needed. pyarrow is imported when a file is first touched.
+What a row holds is said in :mod:`memgym.tasks.memalpha_schema`, how files are read in
+:mod:`memgym.tasks.parquet_file`. The sources of published files (:mod:`memgym.tasks.memalpha`)
+build on :func:`row_episodes`.
 """
 
-import bisect
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from memgym.tasks.memalpha_schema import (
     identity,
     row_from_episode,
 )
+from memgym.tasks.parquet_file import import_pyarrow, iterate_rows, read_row, wanted_columns
 from memgym.tasks.source import EpisodeSet, ListedEpisodes, parse_options
 
-__all__ = ["ParquetOptions", "load", "read_parquet", "write_parquet"]
+__all__ = ["ParquetOptions", "load", "read_parquet", "row_episodes", "write_parquet"]
 
 _LIGHT = ("data_source", "instance_id", "metadata")  # enough to name the rows
 
@@ -47,20 +47,49 @@ def load(split: str, options: Mapping[str, Any], data: Path | None) -> EpisodeSe
         UsageError: pyarrow is missing, or the file is no parquet file or lacks a column.
     """
     path = Path(parse_options(ParquetOptions, options, "parquet").path).expanduser().absolute()
-    columns = _columns(path)
-    light = _rows(path, [name for name in columns if name in _LIGHT])
-    ids = [identity(row, f"{path}, row {number}", number)[0] for number, row in enumerate(light)]
-    footer = _open(path).metadata
-    sizes = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-    ends = list(itertools.accumulate(sizes))
+    return row_episodes(str(path), [path])
+
+
+def row_episodes(
+    name: str,
+    paths: Sequence[Path],
+    *,
+    prefix: str = "",
+    keep: Callable[[str], bool] = lambda source: True,
+    excluded: Mapping[str, int] | None = None,
+) -> ListedEpisodes:
+    """Return the rows of files in the published schema as episodes, made when asked for.
+
+    Args:
+        name: Names the set in messages.
+        paths: Parquet files; their rows count on from file to file.
+        prefix: Put before every episode id.
+        keep: Whether rows of a ``data_source`` are wanted.
+        excluded: What the caller left out, see :class:`~memgym.tasks.source.ListedEpisodes`.
+
+    Raises:
+        UsageError: pyarrow is missing, a file is no parquet file or lacks a column, or no row is
+            wanted.
+    """
+    ids: list[str] = []
+    places: list[tuple[Path, int, int]] = []
+    total = 0
+    for path in paths:
+        light = [column for column in wanted_columns(path, NEEDED, OPTIONAL) if column in _LIGHT]
+        for number, row in enumerate(iterate_rows(path, light)):
+            identifier, source, _ = identity(row, f"{path}, row {number}", total)
+            if keep(source):
+                ids.append(prefix + identifier)
+                places.append((path, number, total))
+            total += 1
 
     def make(index: int) -> Episode:
-        group = bisect.bisect_right(ends, index)
-        skipped = index - (ends[group] - sizes[group])
-        row = next(itertools.islice(_rows(path, columns, [group]), skipped, None))
-        return episode_from_row(row, f"{path}, row {index}", index)
+        path, number, position = places[index]
+        row = read_row(path, wanted_columns(path, NEEDED, OPTIONAL), number)
+        episode = episode_from_row(row, f"{path}, row {number}", position)
+        return replace(episode, id=ids[index])
 
-    return ListedEpisodes(str(path), ids, make)
+    return ListedEpisodes(name, ids, make, excluded)
 
 
 def read_parquet(path: Path | str) -> Iterator[Episode]:
@@ -71,7 +100,7 @@ def read_parquet(path: Path | str) -> Iterator[Episode]:
             row and column).
     """
     path = Path(path)
-    for number, row in enumerate(_rows(path, _columns(path))):
+    for number, row in enumerate(iterate_rows(path, wanted_columns(path, NEEDED, OPTIONAL))):
         yield episode_from_row(row, f"{path}, row {number}", number)
 
 
@@ -85,7 +114,7 @@ def write_parquet(path: Path | str, episodes: Iterable[Episode]) -> int:
         UsageError: pyarrow is missing, or an episode's metadata are not JSON values or use the
             reserved name ``memgym``.
     """
-    pyarrow, parquet = _pyarrow()
+    pyarrow, parquet = import_pyarrow()
     schema = _schema(pyarrow)
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
@@ -122,49 +151,3 @@ def _schema(pyarrow: Any) -> Any:
             ("num_questions", number),
         ]
     )
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UsageError('parquet files need pyarrow: pip install "memgym[parquet]"') from error
-    return pyarrow, parquet
-
-
-def _open(path: Path) -> Any:
-    pyarrow, parquet = _pyarrow()
-    try:
-        return parquet.ParquetFile(path, memory_map=True, pre_buffer=False)
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"cannot read {path} as a parquet file: {reason}") from error
-
-
-def _columns(path: Path) -> list[str]:
-    """Return the columns to read.
-
-    Raises:
-        UsageError: one that is needed is missing.
-    """
-    names = list(_open(path).schema_arrow.names)
-    missing = [name for name in NEEDED if name not in names]
-    if missing:
-        raise UsageError(
-            f"{path}: missing column {', '.join(missing)}; its columns are {', '.join(names)}"
-        )
-    return [name for name in (*NEEDED, *OPTIONAL) if name in names]
-
-
-def _rows(
-    path: Path, columns: Sequence[str], row_groups: Sequence[int] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Yield rows as plain values, decoding one at a time."""
-    pyarrow, _ = _pyarrow()
-    batches = _open(path).iter_batches(batch_size=1, columns=list(columns), row_groups=row_groups)
-    try:
-        for batch in batches:
-            yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UsageError(f"{path}: damaged parquet file: {str(error).splitlines()[0]}") from error

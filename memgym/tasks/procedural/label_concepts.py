@@ -12,7 +12,7 @@ from memgym.tasks.procedural.words import split_of
 
 __all__ = ["Concept", "Pair", "covering", "cue_pool", "make_concepts"]
 
-_LABELS = (6, 20)
+_LABELS = (14, 20)
 _LESSONS = (2, 10)  # planned examples per class
 _CUES = (4, 6)  # cues per class, shared ones included
 

@@ -1,11 +1,12 @@
 r"""Test-time learning: an unfamiliar set of numbered classes, taught by labelled examples.
 
 An episode has one concept family (sick plants, river signals, guild orders, counter requests) and
-6 to 20 classes with random numbers (fewer if the text is too short to teach them). A class is a
-handful of *cues*; each class shares a cue with the next, so a single cue may mislead. An example
-is a sentence with two cues and the number of its class. Questions are unseen sentences whose pair
-of cues occurs in no example, though each of the two cues does. Examples of all classes lie
-interleaved in every chunk, between remarks that mention cues without a number.
+14 to 20 classes with random numbers (fewer if the text is too short to teach them, which begins
+somewhat below 8,000 tokens with half of it filler). A class is a handful of *cues*; each class
+shares a cue with the next, so a single cue may mislead. An example is a sentence with two cues and
+the number of its class. Questions are unseen sentences whose pair of cues occurs in no example,
+though each of the two cues does. Examples of all classes lie interleaved in every chunk, between
+remarks that mention cues without a number.
 
 Wording is in :mod:`memgym.tasks.procedural.label_forms`. Test episodes use cues and sentence forms
 that occur in no training or validation episode.
