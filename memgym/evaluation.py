@@ -7,6 +7,7 @@ from typing import Any
 
 from memgym.agent import Agent, Briefing
 from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.envs.settings import PRESETS
 from memgym.episode import Episode
 
 __all__ = ["EpisodeResult", "environment_for", "play_episode"]
@@ -61,11 +62,12 @@ class EpisodeResult:
 def environment_for(agent: type[Agent] | Agent, **settings: Any) -> MemAlphaEnv:
     """Return an environment with the agent's own settings over the given ones.
 
-    Mappings (reader options, reward weights) are merged key by key.
+    Mappings (reader options, reward weights) are merged key by key, those of a preset included.
     """
     merged = dict(settings)
+    preset = PRESETS.get(str(settings.get("preset", "default")), {})
     for name, value in agent.settings.items():
-        given = merged.get(name)
+        given = merged.get(name, preset.get(name))
         merged[name] = {**given, **value} if isinstance(given, Mapping) else value
     return MemAlphaEnv(**merged)
 

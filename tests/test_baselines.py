@@ -141,3 +141,5 @@ def test_every_baseline_plays_every_ability_twice_with_the_same_bytes(
 def test_settings_of_agent_and_user_are_merged() -> None:
     env = environment_for(BASELINES["chunks"], reader_options={"budget_tokens": 99}, **SMALL)
     assert env.settings.reader_options == {"budget_tokens": 99, "top_k": 2}
+    env = environment_for(BASELINES["chunks"], preset="paper", **SMALL)
+    assert env.settings.reader_options == {"budget_tokens": 30_000, "top_k": 2}

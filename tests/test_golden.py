@@ -21,9 +21,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "budget": {"memory_budget": 0.25},
 }
 GOLDEN = {
-    "default": "55bfedbe9c9728d0834ca4289e50e54d25d1c88a419bb2c551db1667646a8103",
-    "paper": "6a2bc28492ab0cc6ce1b558cc6d171b0f06f246b6573db00773cd8de98223868",
-    "budget": "52be7d401ce2fbf3391adf1c75c5b29a9baad292d04b815789f0fc1d4c185f3c",
+    "default": "b26a2283f46d73f790714a9e46572d424aa20e715187ef511b74698ecbfa0f9b",
+    "paper": "116a4a6a848a8f9179013fa8be5111028b05165f85145bcf082ab3def0c06e9d",
+    "budget": "6f095e5b54c55b7d4351c52f3126b1738215c89596cf1fd068ec3a7e42bd60e9",
 }
 
 

@@ -23,7 +23,7 @@ from memgym.text import labelled_examples, split_sentences
 
 # Changes only when the wording or the drawing of episodes changes; then every figure ever measured
 # on these episodes changes too.
-_GOLDEN = "c2bb64744c272bccb5e73de0552a84bae523d629bd64be18319b973594e47588"
+_GOLDEN = "f6331796caa4f5cb1fd06ba148a966a33ee9fc501d7d30802851e605367ef41c"
 _SCRIPT = """
 import hashlib
 from memgym.tasks.procedural.engine import ProceduralOptions
@@ -147,7 +147,7 @@ def test_evidence_is_a_whole_example_of_the_right_class(split: str) -> None:
         episode = build(split, index, ProceduralOptions(tokens=4_000))
         units = [split_sentences(chunk) for chunk in episode.chunks]
         for question in episode.questions:
-            assert 3 <= len(question.evidence) <= 5
+            assert 3 <= len(question.evidence) <= 6
             seen: set[str] = set()
             for evidence in question.evidence:
                 assert evidence.text in episode.chunks[evidence.chunk]

@@ -91,6 +91,8 @@ def _concept(
         if first in exclusive or second in exclusive
     ]
     rng.shuffle(pairs)
+    # Asked are rather pairs of the class's own: a cue it shares pulls towards its neighbour.
+    pairs.sort(key=lambda pair: not (pair[0] in exclusive and pair[1] in exclusive))
     cut = max(1, len(pairs) // 3)
     return Concept(label, cues, tuple(pairs[cut:]), tuple(pairs[:cut]))
 

@@ -45,7 +45,7 @@ _EXAMPLE_TOKENS = 30.0  # of one labelled example on average, both lines
 _REMARK_TOKENS = 14.0  # of one remark on average
 _MARKER_TOKENS = 1.3  # line breaks, "User:" and the like, per unit
 _TRIES = 50  # at a sentence that has not been asked yet
-_EVIDENCE = 5  # examples that make up the evidence of a class, if it has as many
+_EVIDENCE = 6  # examples that make up the evidence of a class, if it has as many
 
 
 @dataclass(frozen=True, slots=True)
