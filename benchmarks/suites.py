@@ -15,7 +15,7 @@ from typing import Any
 
 from memgym.episode import ABILITIES, Ability, Episode, episode_to_dict
 from memgym.errors import UsageError, nearest
-from memgym.tasks.registry import get_source, load_source
+from memgym.tasks.registry import get_source, load_source, source_names
 
 __all__ = [
     "SUITES",
@@ -112,11 +112,23 @@ class ResolvedSuite:
     skipped: tuple[str, ...] = ()
 
 
-def _procedural(label: str, tokens: int, episodes: int) -> Iterable[Entry]:
+def _procedural(label: str, tokens: int, episodes: int, **options: int) -> Iterable[Entry]:
     for ability in ABILITIES:
         source = f"procedural-{ability.replace('_', '-')}"
         name = f"{ability.replace('_', ' ')} {label}"
-        yield Entry(name, source, "test", episodes, {"tokens": tokens})
+        yield Entry(name, source, "test", episodes, {"tokens": tokens, **options})
+
+
+def _raw_sources() -> Iterable[str]:
+    """Yield the sources that are built from raw public data and have a test split.
+
+    The prepared files are left to suites of their own: they hold the same texts again.
+    """
+    for name in source_names():
+        source = get_source(name)
+        prepared = name.startswith("memalpha") or name == "memoryagentbench"
+        if source.needs_data and "test" in source.splits and not prepared:
+            yield name
 
 
 _MINI = Suite(
@@ -125,14 +137,84 @@ _MINI = Suite(
     "made-up text, the four abilities at 8,000 and 32,000 tokens; needs no data",
     (*_procedural("8k", 8_000, 8), *_procedural("32k", 32_000, 4)),
 )
+_PROCEDURAL = Suite(
+    "procedural",
+    "1",
+    "made-up text, the four abilities at 4,000 to 512,000 tokens; needs no data",
+    (
+        *_procedural("4k", 4_000, 8),
+        *_procedural("16k", 16_000, 8),
+        *_procedural("64k", 64_000, 4),
+        *_procedural("256k", 256_000, 2),
+        *_procedural("512k", 512_000, 2),
+    ),
+)
+_LENGTH = Suite(
+    "length",
+    "1",
+    "the same made-up episodes in texts 1, 4, 16 and 64 times as long; needs no data",
+    tuple(
+        entry
+        for factor in (1, 4, 16, 64)
+        for entry in _procedural(f"x{factor}", 4_000, 4, stretch=factor)
+    ),
+)
 _REAL = Suite(
     "real",
+    "2",
+    "text of every real source whose data is there, up to 10 episodes each; needs a data folder",
+    tuple(Entry(name, name, "test", 10) for name in _raw_sources()),
+)
+_MEMALPHA_VAL = Suite(
+    "memalpha-val",
     "1",
-    "text from SQuAD, HotpotQA and BANKING77, up to 10 episodes each; needs a data folder",
-    tuple(Entry(name, name, "test", 10) for name in ("squad", "hotpotqa", "banking77")),
+    "the validation data of Mem-alpha as published, 5 episodes of each of its sources",
+    tuple(
+        Entry(name, "memalpha", "test", 5, {"name": name})
+        for name in (
+            "squad",
+            "hotpotqa",
+            "perltqa",
+            "pubmed-rct",
+            "icl_nlu_8296shot_balance",
+            "icl_trec_coarse_6600shot_balance",
+            "booksum",
+        )
+    ),
+)
+_MEMORYAGENTBENCH = Suite(
+    "memoryagentbench",
+    "1",
+    "MemoryAgentBench as Mem-alpha tests on it (9 sets, up to 10 episodes) and its conflict sets",
+    (
+        *(
+            Entry(name, "memalpha-memoryagentbench", "test", 10, {"name": name})
+            for name in (
+                "ruler_qa1_197K",
+                "ruler_qa2_421K",
+                "longmemeval_s*",
+                "icl_banking77_5900shot_balance",
+                "icl_clinic150_7050shot_balance",
+                "icl_nlu_8296shot_balance",
+                "icl_trec_coarse_6600shot_balance",
+                "icl_trec_fine_6400shot_balance",
+                "infbench_sum_eng_shots2",
+            )
+        ),
+        *(
+            Entry(name, "memoryagentbench", "test", 1, {"name": name})
+            for hops in ("sh", "mh")
+            for name in (
+                f"factconsolidation_{hops}_{size}" for size in ("6k", "32k", "64k", "262k")
+            )
+        ),
+    ),
 )
 
-SUITES: Mapping[str, Suite] = {suite.name: suite for suite in (_MINI, _REAL)}
+SUITES: Mapping[str, Suite] = {
+    suite.name: suite
+    for suite in (_MINI, _PROCEDURAL, _LENGTH, _REAL, _MEMALPHA_VAL, _MEMORYAGENTBENCH)
+}
 """Every suite by name."""
 
 

@@ -56,7 +56,7 @@ class BM25Index:
         self._slots: dict[str, int] = {}
         self._keys: list[str] = []
         self._holes: IntegerArray = array("q")
-        self._lengths: IntegerArray = array("q")  # words, by slot
+        self._lengths: FloatArray = array("d")  # words, by slot
         self._total_length = 0
         self._logs: FloatArray = array("d")  # log(i + .5), by i
         # Valid until the next edit.
@@ -102,7 +102,7 @@ class BM25Index:
         slot = self._slot(key)
         words = self._tokenise(text)
         self._postings.replace(slot, words)
-        self._total_length += len(words) - self._lengths[slot]
+        self._total_length += len(words) - int(self._lengths[slot])
         self._lengths[slot] = len(words)
         self._drop_cache()
 
@@ -116,7 +116,7 @@ class BM25Index:
         del self._slots[key]
         self._keys[slot] = ""
         self._postings.remove(slot)
-        self._total_length -= self._lengths[slot]
+        self._total_length -= int(self._lengths[slot])
         self._lengths[slot] = 0
         self._holes.append(slot)
         self._drop_cache()
@@ -162,7 +162,9 @@ class BM25Index:
         # In the order of the query and as often as it says: floating-point sums depend on both.
         terms = self._postings.find(self._tokenise(query))
         contributions = self._contributions
-        self._weigh([term for term in dict.fromkeys(terms) if term not in contributions])
+        new = [term for term in dict.fromkeys(terms) if term not in contributions]
+        if new:
+            self._weigh(new)
         for term in terms:
             slots, values = contributions[term]
             if slots is None:
@@ -173,20 +175,23 @@ class BM25Index:
 
     def _weigh(self, terms: list[int]) -> None:
         """Enter what terms add to the scores: (slots, values) or (None, values of all slots)."""
-        ids = np.array(terms, np.int64)
-        df = self._postings.df()[ids]
-        # Adding a whole vector is quicker than adding at many places; +0.0 changes no score.
-        is_dense = df > max(DENSE_DF, len(self._keys) // 4)
+        df = self._postings.df()[terms].tolist()
         norms = self._length_norms()
-        for term, count in zip(ids[is_dense].tolist(), df[is_dense].tolist(), strict=True):
-            values = _okapi(self._idf(count), self._postings.column(term), norms)
-            self._contributions[term] = None, values
-        ids, df = ids[~is_dense], df[~is_dense]
-        slots, frequencies = self._postings.of_terms(ids)
-        idf = np.array([self._idf(count) for count in df.tolist()])
-        values = _okapi(np.repeat(idf, df), frequencies, norms.take(slots))
+        # Adding a whole vector is quicker than adding at many places; +0.0 changes no score.
+        limit = max(DENSE_DF, len(self._keys) // 4)
+        sparse = []
+        for term, count in zip(terms, df, strict=True):
+            if count > limit:
+                values = _okapi(self._idf(count), self._postings.column(term), norms)
+                self._contributions[term] = None, values
+            else:
+                sparse.append((term, count))
+        slots, frequencies = self._postings.of_terms([term for term, _ in sparse])
+        idf = np.repeat([self._idf(count) for _, count in sparse], [count for _, count in sparse])
+        values = _okapi(idf, frequencies, norms.take(slots))
         begin = 0
-        for term, end in zip(ids.tolist(), df.cumsum().tolist(), strict=True):
+        for term, count in sparse:
+            end = begin + count
             self._contributions[term] = slots[begin:end], values[begin:end]
             begin = end
 
@@ -231,7 +236,7 @@ class BM25Index:
         if k <= 0 or not len(terms):
             return []
         n, df = len(self), self._postings.df()[terms]
-        slots, frequencies = self._postings.of_terms(terms)
+        slots, frequencies = self._postings.of_terms(terms.tolist())
         which = np.repeat(np.arange(len(terms)), df)
         # By item, the later first (`_best` prefers what comes first), then by rarity: a sum of
         # floating-point numbers depends on their order, and this order on the list of items alone.
@@ -255,7 +260,7 @@ class BM25Index:
         return terms[np.argsort(df[terms], kind="stable")][:max_terms]
 
 
-def _norms(lengths: NDArray[np.int64], average: float) -> NDArray[Any]:
+def _norms(lengths: Floats, average: float) -> Floats:
     """Return the length part of the Okapi denominator, operation by operation as rank_bm25."""
     norms = B * lengths
     norms /= average

@@ -18,7 +18,7 @@ VOCABULARY = 50_000  # pseudo-words; the n-th most frequent has weight 1/n
 
 @dataclass(frozen=True)
 class Ratio:
-    """Times of the reference divided by times of ours, one per round."""
+    """One time divided by another, one value per round."""
 
     rounds: tuple[float, ...]
 
