@@ -43,11 +43,14 @@ def normalise(text: str) -> str:
     deleted ("U.S." is "us", "1,000" is "1000"); other punctuation separates words; the articles a,
     an, the are dropped (unless nothing else is left); words are joined by single spaces.
     """
+    words = _folded_words(text)
+    return " ".join([word for word in words if word not in _ARTICLES] or words)
+
+
+def _folded_words(text: str) -> list[str]:
     text = unicodedata.normalize("NFKC", text).casefold()
     text = _DROPPED.sub("", _THOUSANDS.sub("", text))
-    text = _NOT_WORD.sub(" ", _POINT_IN_NUMBER.sub("\x00", text)).replace("\x00", ".")
-    words = text.split()
-    return " ".join([word for word in words if word not in _ARTICLES] or words)
+    return _NOT_WORD.sub(" ", _POINT_IN_NUMBER.sub("\x00", text)).replace("\x00", ".").split()
 
 
 def _position(gold: str, text: str) -> int:
@@ -77,6 +80,9 @@ class _Answer:
 
     def position(self, gold: str) -> int:
         wanted = normalise(gold)
+        if wanted and not _ARTICLES.isdisjoint(wanted.split()):
+            # The gold is an article ("grade A"), and those were dropped from the answer.
+            return _position(wanted, " ".join(_folded_words(self.raw)))
         if wanted:
             return _position(wanted, self.normalised)
         # A gold of punctuation only ("%", "C++" is not one): nothing to normalise, compare as is.

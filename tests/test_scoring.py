@@ -31,6 +31,8 @@ def question(kind: QuestionKind, *answers: str, distractors: tuple[str, ...] = (
         ("ﬁne", "fine", True),
         ("%", "about 5 %", True),
         ("The", "The", True),
+        ("A", "the grade was A.", True),
+        ("A", "the grade was B.", False),
         ("北京", "他住在北京市", True),
         ("", "anything", True),
         ("New York", "new\nyork", True),
