@@ -166,15 +166,19 @@ _QUESTION_WORDS = frozenset(
     "as at in on by of for from to according tell name give".split()
 )
 _MONTH_NAMES = frozenset(month.lower() for month in MONTHS)
-_CAPITALISED = re.compile(r"\b[^\W\d_a-z]\w*(?:['’]\w+)?")
+_CAPITALISED = re.compile(r"\b[^\W\d_a-z]\w*(?:['’]\w+)?(?: \d+\b)?")
 
 
 def proper_names(question: str) -> list[str]:
-    """Return the capitalised words of a question that can name its subject, without months."""
+    """Return the capitalised words of a question that can name its subject, without months.
+
+    A number that follows such a word belongs to it ("Garden 8").
+    """
     words = [
         match.removesuffix("'s").removesuffix("’s") for match in _CAPITALISED.findall(question)
     ]
-    return [w for w in words if w.lower() not in _MONTH_NAMES and w.lower() not in _QUESTION_WORDS]
+    dull = _MONTH_NAMES | _QUESTION_WORDS
+    return [word for word in words if word.partition(" ")[0].lower() not in dull]
 
 
 def latest_applicable(question: str, found: Sequence[Found]) -> str:
@@ -187,7 +191,8 @@ def latest_applicable(question: str, found: Sequence[Found]) -> str:
     names = proper_names(question)
     asked = find_dates(question)
     until = asked[0] if asked else "9999"
-    candidates = [item for item in found if all(name in item.content for name in names)]
+    wanted = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in names]
+    candidates = [item for item in found if all(name.search(item.content) for name in wanted)]
     dated = [(dates[0], item) for item in candidates if (dates := find_dates(item.content))]
     if dated:
         dated = [pair for pair in dated if pair[0] <= until]

@@ -76,9 +76,10 @@ def split_sentences(text: str) -> list[str]:
     for line in text.splitlines():
         if not (_LABEL_LINE.match(line) and sentences):
             line_before, first_of_it = line.strip(), len(sentences)
-            sentences.extend(_split_line(line))
+            sentences.extend([line_before] if _EXAMPLE.match(line_before) else _split_line(line))
         elif _EXAMPLE.match(example := f"{line_before}\n{line.strip()}"):
             sentences[first_of_it:] = [example]  # the taught text may hold several sentences
+            line_before = example
         else:
             sentences[-1] = f"{sentences[-1]}\n{line.strip()}"
     return sentences

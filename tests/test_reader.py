@@ -123,6 +123,15 @@ def test_undated_states_go_by_order_of_writing() -> None:
     assert "Birch" in ask(memory, "Where does Mara work now?", "state").text
 
 
+def test_names_are_whole_words_with_their_numbers() -> None:
+    memory = Memory()
+    memory.insert("semantic", "Garden 8 belongs to Ann.")
+    memory.insert("semantic", "Garden 48 belongs to Annabel.")
+    memory.insert("semantic", "Garden 80 belongs to Bea.")
+    assert "Annabel" not in ask(memory, "Who owns Garden 8?", "state").text
+    assert ask(memory, "What does Ann own?", "state").text == "Garden 8 belongs to Ann."
+
+
 def test_proper_names() -> None:
     question = "Where was Mara Lindqvist's office on 3 April 2031, and In which City?"
     assert proper_names(question) == ["Mara", "Lindqvist", "City"]

@@ -37,18 +37,22 @@ def test_every_source_has_a_complete_entry() -> None:
         assert source.summary
         assert "\n" not in source.summary
         assert source.licence
-        assert source.splits == ("train", "validation", "test")
+        assert "test" in source.splits
+        assert set(source.splits) <= {"train", "validation", "test"}
         assert source.ability is None or source.ability in ABILITIES
 
 
 def test_the_sources_of_the_first_table_are_there() -> None:
     wanted = {"procedural", "squad", "hotpotqa", "banking77", "jsonl", "parquet"}
     wanted |= {f"procedural-{ability.replace('_', '-')}" for ability in ABILITIES}
-    assert wanted == set(source_names())
+    assert wanted <= set(source_names())
 
 
 def test_label_sources_tell_how_to_answer() -> None:
-    assert "\\boxed" in get_source("banking77").question_preface
+    for name in ("banking77", "clinic150", "nlu", "trec-coarse", "trec-fine"):
+        assert "\\boxed" in get_source(name).question_preface
+    for name in ("pubmed-rct", "csabstruct"):
+        assert "\\boxed" in get_source(name).question_preface
     assert get_source("squad").question_preface == ""
 
 

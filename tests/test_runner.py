@@ -164,6 +164,19 @@ def test_timing_is_written_before_its_result(tmp_path: Path) -> None:
     assert again.seconds == {keys[0]: 1.5}
 
 
+def test_appending_after_a_half_written_line_keeps_both_lines_whole(
+    finished: Path, tmp_path: Path
+) -> None:
+    folder = half_done(tmp_path / "run", finished, kept=2, tail=b'{"agent": "flat", "epi')
+    plan = small_plan()
+    keys = [task.key for task in plan.tasks()]
+    store = RunFolder(folder, plan.description(), keys)
+    agent, episode_id = keys[2]
+    store.append({"agent": agent, "episode_id": episode_id}, 1.0)
+    # A second kill here: what was appended must not have joined the half-written line.
+    assert list(RunFolder(folder, plan.description(), keys).records) == keys[:3]
+
+
 def test_surrogates_in_a_prediction_survive(tmp_path: Path) -> None:
     plan = small_plan(["flat"], Suite("one", "1", "", (FACTS,)))
     keys = [task.key for task in plan.tasks()]

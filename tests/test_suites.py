@@ -12,6 +12,9 @@ import pytest
 from memgym.benchmarks.suites import SUITES, Entry, Suite, get_suite, load_episode, resolve
 from memgym.episode import ABILITIES, Episode, Question, write_jsonl
 from memgym.errors import UsageError
+from memgym.tasks.registry import get_source, source_names
+from tests.test_hub import row as memalpha_row
+from tests.test_hub import write as write_rows
 
 SMALL = {"tokens": 1_000, "questions": 3}
 ENTRY = Entry("facts", "procedural-accurate-retrieval", "test", 2, SMALL)
@@ -27,8 +30,69 @@ def test_mini_covers_every_ability_at_two_lengths_on_the_test_split() -> None:
     assert len({entry.name for entry in mini.entries}) == len(mini.entries) == 8
 
 
-def test_real_has_the_three_real_sources() -> None:
-    assert [entry.source for entry in SUITES["real"].entries] == ["squad", "hotpotqa", "banking77"]
+def test_procedural_covers_every_ability_from_4k_to_512k() -> None:
+    entries = get_suite("procedural").entries
+    lengths = {4_000, 16_000, 64_000, 256_000, 512_000}
+    assert {(e.source, e.source_options["tokens"]) for e in entries} == {
+        (f"procedural-{ability.replace('_', '-')}", tokens)
+        for ability in ABILITIES
+        for tokens in lengths
+    }
+    assert all(entry.split == "test" and entry.episodes >= 2 for entry in entries)
+
+
+def test_length_stretches_the_same_episodes() -> None:
+    suite = get_suite("length")
+    entries = [e for e in suite.entries if e.source == "procedural-conflict-resolution"]
+    assert [entry.source_options["stretch"] for entry in entries] == [1, 4, 16, 64]
+    first = resolve(dataclasses.replace(suite, entries=(entries[0],)))
+    longer = resolve(dataclasses.replace(suite, entries=(entries[1],)))
+    for short, long in zip(first.episodes, longer.episodes, strict=True):
+        one, other = load_episode(short), load_episode(long)
+        assert [q.answers for q in one.questions] == [q.answers for q in other.questions]
+        assert len(other.chunks) == 4 * len(one.chunks)
+
+
+def test_real_has_every_source_built_from_raw_data_that_has_a_test_split() -> None:
+    names = [entry.source for entry in get_suite("real").entries]
+    assert names[:3] == ["squad", "hotpotqa", "banking77"]
+    assert names == [
+        name
+        for name in source_names()
+        if get_source(name).needs_data
+        and "test" in get_source(name).splits
+        and name not in ("memalpha", "memalpha-memoryagentbench", "memoryagentbench")
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(SUITES))
+def test_every_suite_is_described_and_names_sources_that_exist(name: str) -> None:
+    suite = get_suite(name)
+    assert suite.summary
+    assert suite.version.isdigit()
+    assert len({entry.name for entry in suite.entries}) == len(suite.entries)
+    for entry in suite.entries:
+        assert entry.split in get_source(entry.source).splits
+
+
+def test_memalpha_val_plays_the_published_file(tmp_path: Path) -> None:
+    names = [str(entry.source_options["name"]) for entry in get_suite("memalpha-val").entries]
+    rows = [memalpha_row(number, name) for number, name in enumerate(names * 2)]
+    write_rows(tmp_path / "memalpha" / "test.parquet", *rows)
+    resolved = resolve(get_suite("memalpha-val"), tmp_path)
+    assert len(resolved.episodes) == 14
+    assert {load_episode(reference).source for reference in resolved.episodes} == set(names)
+
+
+def test_a_changed_cell_of_a_published_file_changes_the_hash(tmp_path: Path) -> None:
+    suite = Suite("one", "1", "", (Entry("x", "memalpha", "test", 5),))
+    hashes: list[str] = []
+    for answer in ("tea", "coffee"):
+        path = write_rows(tmp_path / "memalpha" / "test.parquet", memalpha_row(0, "squad", answer))
+        os.utime(path, ns=(len(hashes), len(hashes)))
+        entry = Entry("x", "memalpha", "test", 5, {"path": str(path)})
+        hashes.append(resolve(dataclasses.replace(suite, entries=(entry,)), tmp_path).content_hash)
+    assert hashes[0] != hashes[1]
 
 
 def test_unknown_suite_names_the_nearest() -> None:
@@ -138,7 +202,9 @@ def test_entries_without_data_are_left_out_and_named(tmp_path: Path) -> None:
     write_squad(tmp_path / "squad")
     resolved = resolve(get_suite("real"), tmp_path)
     assert {reference.entry for reference in resolved.episodes} == {"squad"}
-    assert [line.split()[0] for line in resolved.skipped] == ["hotpotqa", "banking77"]
+    entries = [entry.name for entry in get_suite("real").entries]
+    assert [line.split()[0] for line in resolved.skipped] == entries[1:]
+    assert f"no folder {tmp_path / 'hotpotqa'}" in resolved.skipped[0]
     assert load_episode(resolved.episodes[0]).source == "squad"
 
 

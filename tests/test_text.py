@@ -42,6 +42,13 @@ def test_a_labelled_example_stays_one_sentence() -> None:
 def test_a_label_line_joins_the_sentence_before_it() -> None:
     assert split_sentences("One. Two.\nLabel: 3\nLabel: 4") == ["One.", "Two.\nLabel: 3\nLabel: 4"]
     assert split_sentences("Label: 3\nOne.") == ["Label: 3", "One."]
+    twice = "Sentence: It is lost. What now?\nLabel: 3\nLabel: 4"
+    assert split_sentences(twice) == [twice]
+
+
+def test_an_example_on_one_line_stays_one_sentence() -> None:
+    example = "Sample: It helped. The dose was low .; Labels: 3"
+    assert split_sentences(f"{example}\n{example}\nBye.") == [example, example, "Bye."]
 
 
 @given(st.text(alphabet=st.sampled_from("abc .!?\n。\"'(A1:"), max_size=120))

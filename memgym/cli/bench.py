@@ -19,7 +19,7 @@ __all__ = ["add_parser", "run"]
 _EPILOG = """\
 examples:
   memgym bench                                     the embedded suite; no data, no model, no key
-  memgym bench --data ~/memgym-data                and SQuAD, HotpotQA, BANKING77 from that folder
+  memgym bench --data ~/memgym-data                and every real source found in that folder
   memgym bench --suite real --agents chunks,sentences
   memgym bench --memory-budget 25%                 what to keep becomes the question
   memgym bench --agents sentences,my_agents:Mine   your own class, next to a baseline
@@ -42,7 +42,8 @@ def add_parser(commands: Commands) -> None:
         "--suite",
         type=names,
         metavar="NAMES",
-        help="mini, real or both with a comma (default: mini, and real if there is a data folder)",
+        help="suites by name, with commas, see memgym envs (default: mini, and real if there is a "
+        "data folder)",
     )
     add_data(parser)
     parser.add_argument(
@@ -114,14 +115,15 @@ def _plan(arguments: argparse.Namespace, console: "Console") -> "RunPlan":
 def _suites(arguments: argparse.Namespace, console: "Console") -> list["ResolvedSuite"]:
     """Find the episodes; say what was chosen where the user left it open."""
     from memgym.benchmarks.agents import load_agents
-    from memgym.benchmarks.suites import SUITES, get_suite, resolve
+    from memgym.benchmarks.suites import get_suite, resolve
+    from memgym.tasks.registry import get_source
 
     load_agents(arguments.agents or ["closed_book"])  # a misspelt name is told before the wait
-    chosen = arguments.suite or list(SUITES)
-    needs_data = "real" in chosen
-    for name in chosen:
-        get_suite(name)
-    folder = data_folder(arguments.data) if needs_data or arguments.data else None
+    chosen = arguments.suite or ["mini", "real"]
+    entries = [entry for name in chosen for entry in get_suite(name).entries]
+    needs_data = any(get_source(entry.source).needs_data for entry in entries)
+    wanted = needs_data or arguments.data or not arguments.suite
+    folder = data_folder(arguments.data) if wanted else None
     if not arguments.suite:
         if folder is None:
             chosen = ["mini"]

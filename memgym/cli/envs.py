@@ -3,15 +3,14 @@
 import argparse
 import importlib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memgym.cli.options import Commands, add_data, data_folder
+from memgym.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from memgym.tasks.source import Source
 
 __all__ = ["add_parser", "run"]
@@ -38,16 +37,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     folder = data_folder(arguments.data)
     console = output_console()
-    _print(console, "Environments", ("id", "what it is"), _environments())
+    print_table(console, "Environments", ("id", "what it is"), _environments())
     sources = [get_source(name) for name in source_names()]
     rows = ((source.name, _describe(source), _availability(source, folder)) for source in sources)
-    _print(console, "Data sources", ("name", "what it is", "data"), rows)
+    print_table(console, "Data sources", ("name", "what it is", "data"), rows)
     suites = ((suite.name, suite.summary) for suite in SUITES.values())
-    _print(console, "Suites", ("name", "what it is"), suites)
+    print_table(console, "Suites", ("name", "what it is"), suites)
     agents = ((name, _first_line(agent.__doc__)) for name, agent in BASELINES.items())
-    _print(console, "Agents", ("name", "what it does"), agents)
+    print_table(console, "Agents", ("name", "what it does"), agents)
     presets = ((name, ", ".join(f"{k}={v}" for k, v in p.items())) for name, p in PRESETS.items())
-    _print(console, "Presets", ("name", "settings that differ from the default"), presets)
+    print_table(console, "Presets", ("name", "settings that differ from the default"), presets)
     return 0
 
 
@@ -79,22 +78,3 @@ def _availability(source: "Source", folder: Path | None) -> str:
         return "name a folder"
     there = (folder / source.needs_data).exists()
     return "found" if there else f"no {source.needs_data}/"
-
-
-def _print(
-    console: "Console", title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
-) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for column in columns:
-        # Names are copied by hand, so they are never broken.
-        table.add_column(Text(column), no_wrap=column in ("id", "name"))
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
-    console.print()

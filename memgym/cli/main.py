@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import memgym
-from memgym.cli import bench, envs, play
+from memgym.cli import bench, data, envs, play
 from memgym.errors import UsageError
 
 __all__ = ["main"]
@@ -22,6 +22,7 @@ examples:
   memgym bench                        every baseline on the embedded suite, no data needed
   memgym bench --agents flat,sentences --jobs 4
   memgym play                         step through an episode in the terminal
+  memgym data list                    data sources, and whether their data is here
   memgym envs                         environments, data sources, suites, agents
   memgym bench --help                 options and examples of one command
 """
@@ -74,6 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=_Parser
     )
-    for command in (bench, play, envs):
+    for command in (bench, play, data, envs):
         command.add_parser(commands)
     return parser

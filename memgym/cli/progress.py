@@ -28,7 +28,9 @@ def output_console() -> "Console":
 class Reporter:
     """Told after every episode, tells the user on stderr; use as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: str = "results") -> None:
+        """Name what is counted."""
+        self._noun = noun
         self._bar: Progress | None = None
         self._start = self._last_line = time.monotonic()
         self._done = self._total = self._found = 0
@@ -47,7 +49,7 @@ class Reporter:
             )
 
             self._bar = Progress(
-                TextColumn("episodes"),
+                TextColumn("episodes" if self._noun == "results" else self._noun),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -84,7 +86,9 @@ class Reporter:
     def _state(self) -> str:
         passed = time.monotonic() - self._start
         left = passed / max(self._done - self._found, 1) * (self._total - self._done)
-        return f"{self._done} of {self._total} results, {passed:.0f} s, about {left:.0f} s left"
+        return (
+            f"{self._done} of {self._total} {self._noun}, {passed:.0f} s, about {left:.0f} s left"
+        )
 
     def finished(self) -> str:
         """Return a sentence on a run that came to its end."""

@@ -6,7 +6,16 @@ from memgym.tasks.registry import (
     Source,
     get_source,
     load_source,
+    register_source,
     source_names,
 )
 
-__all__ = ["DATA_VARIABLE", "EpisodeSet", "Source", "get_source", "load_source", "source_names"]
+__all__ = [
+    "DATA_VARIABLE",
+    "EpisodeSet",
+    "Source",
+    "get_source",
+    "load_source",
+    "register_source",
+    "source_names",
+]

@@ -8,7 +8,7 @@ Dataset card
     Episodes: ``shots`` examples of every label, in random order, packed into chunks, then
     ``questions`` unseen sentences. Every episode draws other examples. Evidence: up to five shown
     examples of the right label, those that share most words with the question.
-    Left out and counted: rows whose text (case and spaces aside) occurred before, and train rows
+    Left out and counted: rows whose text (case and punctuation aside) occurred before, and train rows
     that occur in the test file.
     The published pipeline (MemoryAgentBench, then Mem-alpha) has one instance with 5,900 examples,
     and its training sets of this kind ask the benchmark's own test questions. We draw several
@@ -28,6 +28,7 @@ from memgym.tasks.classification import (
     ClassificationOptions,
     LabelledRow,
     classification_episodes,
+    number_labels,
 )
 from memgym.tasks.files import data_path, read_csv_rows, read_json
 from memgym.tasks.source import EpisodeSet, parse_options
@@ -56,7 +57,7 @@ def _labels(path: Path) -> dict[str, str]:
     names = read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UsageError(f"{path}: must be a list of category names")
-    return {name: str(index) for index, name in enumerate(names)}
+    return number_labels(names)
 
 
 def _rows(path: Path, labels: Mapping[str, str]) -> Iterator[LabelledRow]:

@@ -1,7 +1,8 @@
 """Classification taught by examples: the part that every source of labelled sentences shares.
 
 A source reads its own files into rows and describes itself; here the rows are given to splits and
-drawn into episodes. A hash of its text gives each train row to one use in one split:
+drawn into episodes (for labelled abstracts see :mod:`memgym.tasks.abstracts`). A hash of its text
+gives each train row to one use in one split:
 
 ===========  ========  =========
 split        examples  questions
@@ -17,7 +18,7 @@ So no sentence is in two splits, adding rows moves none, and no question is also
 import random
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -30,7 +31,15 @@ from memgym.tasks.source import LABEL_PREFACE, ListedEpisodes
 from memgym.text import format_example
 from memgym.tokens import get_counter
 
-__all__ = ["ClassificationOptions", "LabelledRow", "classification_episodes"]
+__all__ = [
+    "ClassificationOptions",
+    "LabelledRow",
+    "classification_episodes",
+    "label_questions",
+    "next_questions",
+    "number_labels",
+    "text_key",
+]
 
 _USES = (
     (0.45, ("train", "example")),
@@ -84,6 +93,8 @@ def classification_episodes(
     train: Iterable[LabelledRow],
     test: Iterable[LabelledRow],
     options: ClassificationOptions,
+    *,
+    family: str = "",
 ) -> ListedEpisodes:
     """Return the episodes of one split of a classification source.
 
@@ -93,13 +104,15 @@ def classification_episodes(
         train: Rows of the training file.
         test: Rows of the test file, asked about in split ``test`` only.
         options: Checked options.
+        family: Shared name of sources that label the same sentences in different ways: a sentence
+            then has the same split and use in all of them. By default the source itself.
 
     Raises:
         UsageError: no example or no question is left for the split, or an example is longer than
             a chunk.
     """
     excluded: Counter[str] = Counter()
-    examples, questions = _divide(source, split, train, test, excluded)
+    examples, questions = _divide(family or source, split, train, test, excluded)
     if not examples or not questions:
         raise UsageError(
             f"{source}/{split}: {len(examples)} examples and {len(questions)} questions fall into "
@@ -112,30 +125,43 @@ def classification_episodes(
     ids = [f"{source}/{split}/{index}-{content[:8]}" for index in range(options.instances)]
 
     def make(index: int) -> Episode:
-        return _episode(ids[index], split, examples, _turn(order, index, options), options)
+        asked = next_questions(order, index, options.questions)
+        return _episode(ids[index], split, examples, asked, options)
 
     return ListedEpisodes(f"{source}/{split}", ids, make, excluded)
 
 
 def _divide(
-    source: str,
+    family: str,
     split: str,
     train: Iterable[LabelledRow],
     test: Iterable[LabelledRow],
     excluded: Counter[str],
 ) -> tuple[list[LabelledRow], list[LabelledRow]]:
     """Return the split's rows to show as examples and its rows to ask about."""
-    asked = {_key(row.text): row for row in _distinct(test, {}, excluded)}
+    asked = {text_key(row.text): row for row in _distinct(test, {}, excluded)}
     uses: dict[tuple[str, str], list[LabelledRow]] = {}
     for row in _distinct(train, asked, excluded):
-        share = bucket(source, _key(row.text))
+        share = bucket(family, text_key(row.text))
         uses.setdefault(next(use for end, use in _USES if share < end), []).append(row)
     questions = list(asked.values()) if split == "test" else uses.get((split, "question"), [])
-    return uses.get((split, "example"), []), questions
+    examples = uses.get((split, "example"), [])
+    taught = {row.label for row in examples}
+    answerable = [row for row in questions if row.label in taught]
+    if examples and len(answerable) < len(questions):
+        untaught = len(questions) - len(answerable)
+        excluded["question whose label has no example in the split"] = untaught
+    return examples, answerable if examples else questions
 
 
-def _key(text: str) -> str:
-    return " ".join(text.casefold().split())
+def number_labels(names: Iterable[str]) -> dict[str, str]:
+    """Return name -> label: its place in the list, as a number written out."""
+    return {name: str(index) for index, name in enumerate(names)}
+
+
+def text_key(text: str) -> str:
+    """Return what two texts share that count as the same one: case and punctuation aside."""
+    return " ".join(_WORD.findall(text.casefold())) or " ".join(text.split())
 
 
 def _distinct(
@@ -144,7 +170,7 @@ def _distinct(
     """Yield the rows whose text is neither held out nor met before; count the others."""
     seen: set[str] = set()
     for row in rows:
-        key = _key(row.text)
+        key = text_key(row.text)
         if key in held_out:
             excluded["train row that is a test question"] += 1
         elif key in seen:
@@ -164,12 +190,28 @@ def _check_lengths(examples: Sequence[LabelledRow], source: str, max_tokens: int
         )
 
 
-def _turn(
-    order: Sequence[LabelledRow], index: int, options: ClassificationOptions
-) -> list[LabelledRow]:
-    """Return the questions of episode ``index``: the next ones in the fixed random order."""
-    size = min(options.questions, len(order))
+def next_questions(order: Sequence[LabelledRow], index: int, most: int) -> list[LabelledRow]:
+    """Return the questions of episode ``index``: the next ``most`` ones in a fixed random order."""
+    size = min(most, len(order))
     return [order[(index * size + i) % len(order)] for i in range(size)]
+
+
+def label_questions(
+    asked: Iterable[LabelledRow], shown: Sequence[LabelledRow], places: Mapping[str, int]
+) -> tuple[Question, ...]:
+    """Return the questions, each with the most similar shown examples of its label as evidence.
+
+    Args:
+        asked: The rows to ask about.
+        shown: The rows shown as examples.
+        places: Chunk index of every shown example, by its text as written in the chunk.
+    """
+    questions = []
+    for row in asked:
+        similar = (format_example(near.text, near.label) for near in _most_similar(row, shown))
+        evidence = tuple(Evidence(places[text], text) for text in similar)
+        questions.append(Question(row.text, (row.label,), kind="label", evidence=evidence))
+    return tuple(questions)
 
 
 def _episode(
@@ -188,11 +230,6 @@ def _episode(
         places.update({piece.text: index for piece in chunk.pieces})
         body = "\n".join(piece.text for piece in chunk.pieces)
         chunks.append(conversation(index, body, rng, examples=True))
-    questions = []
-    for row in asked:
-        similar = (format_example(near.text, near.label) for near in _most_similar(row, shown))
-        evidence = tuple(Evidence(places[text], text) for text in similar)
-        questions.append(Question(row.text, (row.label,), kind="label", evidence=evidence))
     short = sum(n < options.shots for n in Counter(row.label for row in shown).values())
     metadata = {
         "split": split,
@@ -205,7 +242,7 @@ def _episode(
         identifier.split("/", maxsplit=1)[0],
         "test_time_learning",
         tuple(chunks),
-        tuple(questions),
+        label_questions(asked, shown, places),
         metadata,
     )
 

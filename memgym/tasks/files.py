@@ -19,6 +19,7 @@ __all__ = [
     "read_csv_rows",
     "read_json",
     "read_json_lines",
+    "read_lines",
     "read_text",
 ]
 
@@ -126,6 +127,22 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
+def read_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[str, str]]:
+    """Yield the place (file and line, for messages) and the text of every line, blank ones too.
+
+    Raises:
+        UsageError: the file cannot be read, or is not in this encoding.
+    """
+    try:
+        with path.open(encoding=encoding) as file:
+            for number, line in enumerate(file, 1):
+                yield f"{path}, line {number}", line.strip()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a UTF-8 text file (byte {error.start})") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
 def field(record: Any, name: str, kind: type, where: str) -> Any:
     """Return a field of a JSON object.
 
@@ -147,7 +164,9 @@ def field(record: Any, name: str, kind: type, where: str) -> Any:
     return value
 
 
-def read_csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def read_csv_rows(
+    path: Path, columns: Sequence[str], delimiter: str = ","
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the place (file and line, for messages) and the named columns of every CSV row.
 
     The file is UTF-8 with a header line; the line is the one on which the row ends.
@@ -157,7 +176,7 @@ def read_csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, tup
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
+            reader = csv.DictReader(file, strict=True, delimiter=delimiter)
             header = reader.fieldnames or []
             missing = [column for column in columns if column not in header]
             if missing:

@@ -10,11 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-__all__ = ["covering", "extract_keywords", "words_of"]
+__all__ = ["covering", "extract_keywords", "is_stop_word", "together", "word_spans", "words_of"]
 
 _MOST_WORDS = 3  # of one keyword
 _SHORTEST = 3  # characters of a word that can be (part of) a keyword, digits excepted
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W_]+(?:['’][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:(?:['’]|(?<=\d)(?:\.(?=\d)|,(?=\d{3}(?!\d))))[^\W_]+)*")
 _APOSTROPHES = str.maketrans("", "", "'’")
 
 # Words without content of their own, among them those that only introduce what somebody did.
@@ -35,6 +35,9 @@ _STOP_WORDS = frozenset(
     towards two under unless until upon use used uses using very via want wants was wasnt way well
     went were werent what whatever when whenever where whether which while who whole whom whose why
     will with within without wont would wouldnt yes yet you your yours yourself
+    able actually bad case cases different end good kind lot mean means meant nobody number part
+    parts people possible possibly set sort specific term terms time times trying work works
+    working
     added additional agreed agree agrees also asked ask asks author believe believed believes
     chapter claim claimed claims consider considered considers describe described describes
     description discuss discussed discusses discussing discussion explain explained explains
@@ -45,35 +48,45 @@ _STOP_WORDS = frozenset(
 )
 
 
+def word_spans(text: str) -> list[tuple[str, int, int]]:
+    """Return the words of a text with their starts and ends (see :func:`words_of`)."""
+    return [
+        (match[0].casefold().translate(_APOSTROPHES), *match.span())
+        for match in _WORD.finditer(text)
+    ]
+
+
 def words_of(text: str) -> list[str]:
     """Return the words of a text in the form in which keywords are compared.
 
     Case is folded and apostrophes are dropped; hyphens separate words; a number keeps its points
     and commas.
     """
-    return [word.casefold().translate(_APOSTROPHES) for word in _WORD.findall(text)]
+    return [word for word, _, _ in word_spans(text)]
 
 
 def extract_keywords(
-    summary: str, text: str, *, without: str = "", most: int = 20
+    summary: str, passages: Sequence[str], *, without: str = "", most: int = 20
 ) -> tuple[str, ...]:
     """Return the keywords that a summary shares with the text it sums up.
 
     The rule: cut the summary into runs of neighbouring words with content (no stop word, no
     punctuation between them); from each run take, from left to right, the longest piece of at most
-    three words that the text has too. Of more than ``most`` keywords those are kept that the text
-    mentions least often, because they tell most; several words count as rarer than one.
+    three words that some passage has too. Of more than ``most`` keywords those are kept that the
+    text mentions least often, because they tell most; several words count as rarer than one.
 
     Args:
         summary: The reference summary.
-        text: What is summed up.
+        passages: What is summed up, in passages (sentences); no keyword reaches over an end.
         without: Words that give nothing away, such as those of the question; never used.
         most: Number of keywords at most.
 
     Returns:
-        Keywords as the summary writes them (apostrophes and capitals kept), in its order.
+        Keywords as the summary writes them, in its order; in small letters if all of it is in
+        capitals.
     """
-    held = _runs_of_text(text)
+    summary = summary.lower() if summary.isupper() else summary
+    held = _runs(passages)
     banned = set(words_of(without))
     found: dict[str, str] = {}
     for run in _content_runs(summary, banned):
@@ -89,32 +102,35 @@ def extract_keywords(
     return tuple(found[key] for key in found if key in set(rarest))
 
 
-def _runs_of_text(text: str) -> Counter[str]:
-    """Return how often the text has each run of one to three words."""
-    words = words_of(text)
-    return Counter(
-        " ".join(words[start : start + size])
-        for size in range(1, _MOST_WORDS + 1)
-        for start in range(len(words) - size + 1)
-    )
+def _runs(passages: Sequence[str]) -> Counter[str]:
+    """Return how often the passages have each run of one to three words."""
+    runs: Counter[str] = Counter()
+    for passage in passages:
+        words = words_of(passage)
+        for size in range(1, _MOST_WORDS + 1):
+            runs.update(" ".join(words[i : i + size]) for i in range(len(words) - size + 1))
+    return runs
 
 
 def _content_runs(summary: str, banned: set[str]) -> list[list[tuple[str, str]]]:
     """Return runs of neighbouring content words, each word as written and as compared."""
     runs: list[list[tuple[str, str]]] = [[]]
-    end = 0
-    for match in _WORD.finditer(summary):
-        word = match[0]
-        key = word.casefold().translate(_APOSTROPHES)
-        if summary[end : match.start()].strip(" -\n\t"):
+    before = 0
+    for key, start, end in word_spans(summary):
+        if summary[before:start].strip(" -\n\t"):
             runs.append([])
-        end = match.end()
+        before = end
         short = len(key) < _SHORTEST and not key[0].isdigit()
-        if short or key in _STOP_WORDS or key in banned:
+        if short or is_stop_word(key) or key in banned:
             runs.append([])
         else:
-            runs[-1].append((word, key))
+            runs[-1].append((summary[start:end], key))
     return [run for run in runs if run]
+
+
+def is_stop_word(word: str) -> bool:
+    """Whether a word, in the form of :func:`words_of`, has no content of its own."""
+    return word in _STOP_WORDS
 
 
 def _longest(keys: Sequence[str], start: int, held: Mapping[str, int]) -> int:
@@ -130,13 +146,27 @@ def covering(keywords: Sequence[str], passages: Sequence[str]) -> list[int]:
 
     Greedy: again and again the passage with the most keywords not held yet, the earliest of equals.
     """
-    wanted = [f" {' '.join(words_of(keyword))} " for keyword in keywords]
-    texts = [f" {' '.join(words_of(passage))} " for passage in passages]
-    holds = [{key for key in wanted if key in text} for text in texts]
+    holds = _holds(keywords, passages)
     left = {key for keys in holds for key in keys}
     chosen: list[int] = []
     while left:
-        best = max(range(len(texts)), key=lambda index: (len(holds[index] & left), -index))
+        best = max(range(len(holds)), key=lambda index: (len(holds[index] & left), -index))
         chosen.append(best)
         left -= holds[best]
     return sorted(chosen)
+
+
+def together(keywords: Sequence[str], passages: Sequence[str]) -> tuple[str, ...]:
+    """Return the keywords that stand with another one in some passage; all if none does.
+
+    A word that a long text has far from all the others is there by accident.
+    """
+    near = {key for keys in _holds(keywords, passages) if len(keys) > 1 for key in keys}
+    return tuple(keyword for keyword in keywords if keyword in near) or tuple(keywords)
+
+
+def _holds(keywords: Sequence[str], passages: Sequence[str]) -> list[set[str]]:
+    """Return which of the keywords each passage holds."""
+    forms = {keyword: f" {' '.join(words_of(keyword))} " for keyword in keywords}
+    texts = (f" {' '.join(words_of(passage))} " for passage in passages)
+    return [{keyword for keyword, form in forms.items() if form in text} for text in texts]

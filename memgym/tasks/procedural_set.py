@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,44 @@ from memgym.episode import ABILITIES, Ability, Episode
 from memgym.errors import UsageError
 from memgym.tasks.procedural import ProceduralOptions, build_procedural
 from memgym.tasks.source import EpisodeSet, parse_options
+from memgym.tasks.stretching import check_stretch, stretch
 
 __all__ = ["ProceduralEpisodes", "load_procedural"]
 
 _SAMPLED = 2**31  # sampling draws an index below this
 
 
+@dataclass(frozen=True, slots=True)
+class _SetOptions(ProceduralOptions):
+    """Options of a procedural source.
+
+    Attributes:
+        stretch: The episode's chunks are set apart in a text so many times as long, see
+            :mod:`memgym.tasks.stretching`.
+    """
+
+    stretch: int = 1
+
+
 class ProceduralEpisodes:
     """Endless episodes of one ability, or of the four in turn (``index % 4``).
 
-    Episodes are a pure function of (ability, split, options, index).
+    Episodes are a pure function of (ability, split, options, index, stretch).
     """
 
     def __init__(
-        self, name: str, ability: Ability | None, split: str, options: ProceduralOptions
+        self,
+        name: str,
+        ability: Ability | None,
+        split: str,
+        options: ProceduralOptions,
+        stretch: int = 1,
     ) -> None:
         self._name = name
         self._ability = ability
         self._split = split
         self._options = options
+        self._stretch = stretch
 
     @property
     def size(self) -> None:
@@ -56,7 +76,8 @@ class ProceduralEpisodes:
 
     def _build(self, index: int) -> Episode:
         ability = self._ability or ABILITIES[index % len(ABILITIES)]
-        return build_procedural(ability, self._split, index, self._options)
+        episode = build_procedural(ability, self._split, index, self._options)
+        return stretch(episode, self._split, self._options, self._stretch)
 
 
 def load_procedural(
@@ -67,4 +88,9 @@ def load_procedural(
     Raises:
         UsageError: an unknown option or a value out of range.
     """
-    return ProceduralEpisodes(name, ability, split, parse_options(ProceduralOptions, options, name))
+    chosen = parse_options(_SetOptions, options, name)
+    shape = ProceduralOptions(
+        **{field.name: getattr(chosen, field.name) for field in fields(ProceduralOptions)}
+    )
+    check_stretch(shape, chosen.stretch)
+    return ProceduralEpisodes(name, ability, split, shape, chosen.stretch)

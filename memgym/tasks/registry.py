@@ -14,9 +14,24 @@ from typing import Any, cast
 
 from memgym.episode import ABILITIES, Ability
 from memgym.errors import UsageError, nearest
-from memgym.tasks.source import LABEL_PREFACE, EpisodeSet, Loader, Source
+from memgym.tasks.source import (
+    CONFLICT_PREFACE,
+    LABEL_PREFACE,
+    SUMMARY_PREFACE,
+    EpisodeSet,
+    Loader,
+    Source,
+)
 
-__all__ = ["DATA_VARIABLE", "EpisodeSet", "Source", "get_source", "load_source", "source_names"]
+__all__ = [
+    "DATA_VARIABLE",
+    "EpisodeSet",
+    "Source",
+    "get_source",
+    "load_source",
+    "register_source",
+    "source_names",
+]
 
 DATA_VARIABLE = "MEMGYM_DATA"
 """Environment variable that names the data folder when no ``data`` argument is given."""
@@ -24,12 +39,12 @@ DATA_VARIABLE = "MEMGYM_DATA"
 _SPLITS = ("train", "validation", "test")
 
 
-def _builder(module: str) -> Loader:
+def _builder(module: str, function: str = "load") -> Loader:
     """Return a loader that imports ``memgym.tasks.<module>`` when it is first called."""
 
     def load(split: str, options: Mapping[str, Any], data: Path | None) -> EpisodeSet:
         found = importlib.import_module(f"memgym.tasks.{module}")
-        return cast(EpisodeSet, found.load(split, options, data))
+        return cast(EpisodeSet, getattr(found, function)(split, options, data))
 
     return load
 
@@ -68,6 +83,81 @@ _SOURCES: tuple[Source, ...] = (
         _builder("banking77"),
     ),
     Source(
+        "clinic150", "test_time_learning", "CC BY 3.0",
+        "requests to an assistant with 150 numbered intents", _SPLITS, LABEL_PREFACE, "clinic150",
+        _builder("clinic150"),
+    ),
+    Source(
+        "nlu", "test_time_learning", "CC BY 4.0",
+        "requests to a home assistant with 68 numbered intents", _SPLITS, LABEL_PREFACE, "nlu",
+        _builder("nlu"),
+    ),
+    Source(
+        "trec-coarse", "test_time_learning", "unstated",
+        "questions with 6 numbered kinds of answer", _SPLITS, LABEL_PREFACE, "trec",
+        _builder("trec", "load_coarse"),
+    ),
+    Source(
+        "trec-fine", "test_time_learning", "unstated",
+        "questions with 50 numbered kinds of answer", _SPLITS, LABEL_PREFACE, "trec",
+        _builder("trec", "load_fine"),
+    ),
+    Source(
+        "pubmed-rct", "test_time_learning", "unstated",
+        "sentences of medical abstracts with 5 numbered roles", _SPLITS, LABEL_PREFACE,
+        "pubmed_rct", _builder("pubmed_rct"),
+    ),
+    Source(
+        "csabstruct", "test_time_learning", "Apache-2.0",
+        "sentences of computer science abstracts with 5 numbered roles", _SPLITS, LABEL_PREFACE,
+        "csabstruct", _builder("csabstruct"),
+    ),
+    Source(
+        "perltqa", "accurate_retrieval", "CC BY-NC 4.0 (non-commercial)",
+        "a person's dated events and dialogues with keyword questions", _SPLITS, "", "perltqa",
+        _builder("perltqa"),
+    ),
+    Source(
+        "booksum", "long_range_understanding", "books public domain (USA); rows BSD-3-Clause",
+        "chapters of books with the keywords of their summaries", _SPLITS, SUMMARY_PREFACE,
+        "booksum", _builder("booksum"),
+    ),
+    Source(
+        "qmsum", "long_range_understanding", "MIT",
+        "meetings with the keywords of summaries of their topics", _SPLITS, SUMMARY_PREFACE,
+        "qmsum", _builder("qmsum"),
+    ),
+    Source(
+        "longmemeval", "accurate_retrieval", "MIT",
+        "a user's dated conversations over months", ("test",), "", "longmemeval",
+        _builder("longmemeval"),
+    ),
+    Source(
+        "locomo", "accurate_retrieval", "CC BY-NC 4.0 (non-commercial)",
+        "two friends' dated conversations over months", ("test",), "", "locomo",
+        _builder("locomo"),
+    ),
+    Source(
+        "factconsolidation", "conflict_resolution", "MIT",
+        "numbered facts that later ones contradict", ("test",), CONFLICT_PREFACE,
+        "factconsolidation", _builder("factconsolidation"),
+    ),
+    Source(
+        "memalpha", None, "of its eight origins; PerLTQA non-commercial",
+        "the published data of Mem-alpha; downloaded if not there", ("train", "test"), "",
+        "memalpha", _builder("memalpha"),
+    ),
+    Source(
+        "memalpha-memoryagentbench", None, "MIT; texts: of their origins",
+        "MemoryAgentBench as Mem-alpha prepared it; downloaded if not there", ("test",), "",
+        "memalpha-memoryagentbench", _builder("memalpha_memoryagentbench"),
+    ),
+    Source(
+        "memoryagentbench", None, "MIT; texts: of their origins",
+        "MemoryAgentBench as published, all four splits; downloaded if not there", ("test",), "",
+        "memoryagentbench", _builder("memoryagentbench"),
+    ),
+    Source(
         "jsonl", None, "the file's own", "your own episodes, JSON Lines (option path)", _SPLITS,
         "", "", _builder("jsonl"),
     ),
@@ -83,6 +173,23 @@ _BY_NAME = {source.name: source for source in _SOURCES}
 def source_names() -> tuple[str, ...]:
     """Return the names of all sources, in table order."""
     return tuple(_BY_NAME)
+
+
+def register_source(source: Source) -> None:
+    """Add a source of your own, so that environments and commands know it by name.
+
+    It is known in this process; call it in a module that your worker processes import too (the
+    module of your agent, for one). A source that shall come with memgym needs no call but a line in
+    this file's table.
+
+    Raises:
+        UsageError: the name is taken, or the entry is not complete.
+    """
+    if source.name in _BY_NAME:
+        raise UsageError(f'there is a source "{source.name}" already; choose another name')
+    if not source.name or not source.splits:
+        raise UsageError("a source needs a name and at least one split")
+    _BY_NAME[source.name] = source
 
 
 def get_source(name: str) -> Source:

@@ -16,13 +16,33 @@ import numpy as np
 from memgym.episode import Ability, Episode
 from memgym.errors import UsageError, nearest
 
-__all__ = ["LABEL_PREFACE", "EpisodeSet", "ListedEpisodes", "Source", "parse_options"]
+__all__ = [
+    "CONFLICT_PREFACE",
+    "LABEL_PREFACE",
+    "SUMMARY_PREFACE",
+    "EpisodeSet",
+    "ListedEpisodes",
+    "Source",
+    "parse_options",
+]
 
 LABEL_PREFACE = (
     "Your memory holds example sentences, each with the number of its label. Decide which label "
     "fits the sentence below and answer with that number alone, written as \\boxed{number}."
 )
 """Shown to answering models before the questions of every classification source."""
+
+SUMMARY_PREFACE = (
+    "Your memory holds notes on a long text. Answer the question below in full sentences and name "
+    "the people, places, things and events that matter."
+)
+"""Shown to answering models before the questions of every source whose golds are summaries."""
+
+CONFLICT_PREFACE = (
+    "Your memory holds numbered facts. Where two of them disagree, only the one with the higher "
+    "number is true. Answer the question below with the value that is true."
+)
+"""Shown to answering models before the questions of sources of numbered, conflicting facts."""
 
 
 class EpisodeSet(Protocol):
