@@ -1,6 +1,7 @@
 """Published MemoryAgentBench rows: every family, its quirks, and what is said of broken rows."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,10 @@ def test_documents_are_packed_whole_into_chunks_of_the_wanted_size(data: Path) -
     assert len(episode.chunks) > 3
     assert all(get_counter().count(chunk) < 260 for chunk in episode.chunks)
     assert sum(chunk.count("Document ") for chunk in episode.chunks) == 40
+    for size in range(150, 210, 10):
+        for chunk in only(data, name="ruler_qa1_197K", max_tokens=size).chunks:
+            started = re.findall(r"Document (\d+):", chunk)
+            assert re.findall(r"Ada(\d+) Stone", chunk) == started
     text = "\n".join(episode.chunks)
     assert all(line in text for line in DOCUMENTS.splitlines() if line)
     (evidence,) = episode.questions[0].evidence

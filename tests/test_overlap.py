@@ -70,6 +70,12 @@ def test_passages_are_near_from_thirteen_words_in_common(shared: int, expected: 
     assert [item.text for item in found] == [run.casefold()] * expected
 
 
+def test_a_passage_that_both_have_whole_is_reported_once() -> None:
+    longer = f"{LINE[:-1]} and nobody minded"
+    found = overlaps(episode("a", LINE), episode("b", longer, LINE))
+    assert [(item.kind, item.second.part) for item in found] == [("passage", "chunk 1")]
+
+
 def test_a_run_across_two_lines_is_no_run() -> None:
     words = LINE.split()
     broken = f"{' '.join(words[:8])}\n{' '.join(words[8:])}"

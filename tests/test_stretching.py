@@ -24,6 +24,8 @@ def test_chunks_and_questions_are_those_of_the_short_episode(ability: Ability) -
     # One in every block of four.
     places = [number for number, chunk in enumerate(long.chunks) if chunk in set(own)]
     assert [place // 4 for place in places] == list(range(len(own)))
+    assert len({place % 4 for place in places}) > 1
+    assert len(set(long.chunks)) == len(long.chunks)
     assert [(q.question, q.answers) for q in long.questions] == [
         (q.question, q.answers) for q in short.questions
     ]

@@ -8,8 +8,8 @@ Dataset card
     Episodes: ``shots`` examples of every label, in random order, packed into chunks, then
     ``questions`` unseen sentences. Every episode draws other examples. Evidence: up to five shown
     examples of the right label, those that share most words with the question.
-    Left out and counted: rows whose text (case and punctuation aside) occurred before, and train rows
-    that occur in the test file.
+    Left out and counted: rows whose text (case and punctuation aside) occurred before, and train
+    rows that occur in the test file.
     The published pipeline (MemoryAgentBench, then Mem-alpha) has one instance with 5,900 examples,
     and its training sets of this kind ask the benchmark's own test questions. We draw several
     smaller instances, and nothing of a test episode is ever trained on.
