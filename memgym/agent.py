@@ -1,4 +1,4 @@
-"""The one interface through which everybody plays: scripted, trained and language-model policies."""
+"""The one interface of all players: scripted, trained and language-model policies."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

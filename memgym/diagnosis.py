@@ -9,96 +9,122 @@ cause              meaning
 ``misread``        the reader was shown all of it and still answered wrongly
 =================  ============================================================================
 
-Evidence counts as held by a text if the golds it states occur there together with a third of its
-other content words, or, where it states no gold, with three fifths of them. So a paraphrase that
-keeps names and values counts, and the same value in a sentence about something else does not. A
-question without evidence is judged by its golds alone.
+Evidence counts as held by a text if what it states of the answer occurs there by the scorer's own
+rule (any one of alternative golds, all golds of a list, a label as the label of an example)
+together with a third of its other content words, or, where it states no gold, with three fifths of
+them. So a paraphrase that keeps names and values counts, and the same value in a sentence about
+something else does not. A question without evidence is judged by its golds alone.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 from memgym.episode import Question
-from memgym.scoring import contains, normalise
+from memgym.scoring import NormalisedText, normalise, stating
 from memgym.text import labelled_examples
 
-__all__ = ["CAUSES", "Cause", "HeldTexts", "diagnose"]
+__all__ = ["CAUSES", "Cause", "HeldText", "HeldTexts", "diagnose"]
 
 Cause = Literal["not_written", "lost", "not_retrieved", "misread"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 _SHARE_WITH_GOLD = 1 / 3
 _SHARE_WITHOUT_GOLD = 3 / 5
+_LISTED_KINDS = ("keywords", "order")  # every gold is wanted; elsewhere any one will do
 _STOP_WORDS = frozenset(
     "a an the and or but of to in on at by for from with as is are was were be been it its this "
     "that he she they them his her their i you we my your our not no so then than there here what "
-    "which who when where how do does did has have had will would can could sentence label user "
+    "which who when where how do does did has have had will would can could s sentence label user "
     "assistant".split()
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    normalised: str
-    words: frozenset[str]
+class HeldText(NormalisedText):
+    """A text as the diagnosis looks at it; every form of it is made at first use and kept."""
 
-    @classmethod
-    def of(cls, text: str) -> "_Text":
-        normalised = normalise(text)
-        return cls(f" {normalised} ", frozenset(normalised.split()))
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the normalised text."""
+        return frozenset(self.normalised.split())
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """The labels of the labelled examples in the text."""
+        return frozenset(example.label for example in labelled_examples(self.raw))
 
 
 class HeldTexts:
-    """Texts, normalised once, that can be asked whether any of them holds some evidence."""
+    """Texts that can be asked whether any of them holds some evidence.
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = [_Text.of(text) for text in texts]
+    Args:
+        texts: The texts; a :class:`HeldText` that was used before is not normalised again.
+    """
+
+    def __init__(self, texts: Iterable[str | HeldText]) -> None:
+        self._texts = [text if isinstance(text, HeldText) else HeldText(text) for text in texts]
 
     def hold(self, unit: "_Unit") -> bool:
         """Whether any single text holds the unit of evidence."""
-        return any(unit.held_by(text) for text in self._texts)
+        texts = self._texts
+        for group in unit.golds:
+            texts = _stating(texts, group, unit.are_labels)
+        if not unit.words:
+            return bool(texts)
+        wanted = unit.share * len(unit.words)
+        related = (text.words for text in texts if not unit.words.isdisjoint(text.words))
+        return any(len(unit.words & words) >= wanted for words in related)
+
+
+def _stating(texts: list[HeldText], golds: Sequence[str], are_labels: bool) -> list[HeldText]:
+    """Return the texts that state at least one of the golds, some of them perhaps twice."""
+    if are_labels:
+        labels = {gold.strip() for gold in golds}
+        return [text for text in texts if not labels.isdisjoint(text.labels)]
+    return [text for gold in golds for text in stating(gold, texts)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """One piece of needed evidence: golds that must occur, words of which a share must."""
+    """One piece of needed evidence.
 
-    golds: tuple[str, ...]
-    words: frozenset[str]
-    share: float
+    Attributes:
+        golds: Groups of golds; of each group at least one must be stated.
+        are_labels: Whether the golds are labels of examples.
+        words: Other words of the evidence.
+        share: Share of ``words`` that must occur.
+    """
 
-    def held_by(self, text: _Text) -> bool:
-        if not all(f" {gold} " in text.normalised for gold in self.golds):
-            return False
-        return len(self.words & text.words) >= self.share * len(self.words)
-
-
-def _content_words(normalised: str) -> frozenset[str]:
-    return frozenset(word for word in normalised.split() if word not in _STOP_WORDS)
+    golds: tuple[tuple[str, ...], ...]
+    are_labels: bool
+    words: frozenset[str] = frozenset()
+    share: float = 0.0
 
 
 def _units(question: Question) -> list[_Unit]:
+    is_label = question.kind == "label"
     if question.evidence:
-        return [_evidence_unit(item.text, question.answers) for item in question.evidence]
-    alternatives = question.kind in ("text", "label", "state")
-    golds = question.answers[:1] if alternatives else question.answers
-    if question.kind == "label":
-        golds = tuple(f"label {gold}" for gold in golds)
-    return [_Unit((normalise(gold),), frozenset(), 1.0) for gold in golds]
+        return [_evidence_unit(item.text, question) for item in question.evidence]
+    return [_Unit((group,), is_label) for group in _groups(question, question.answers)]
 
 
-def _evidence_unit(text: str, answers: Sequence[str]) -> _Unit:
+def _groups(question: Question, golds: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return ``golds`` in groups of alternatives."""
+    if not golds:
+        return ()
+    return tuple((gold,) for gold in golds) if question.kind in _LISTED_KINDS else (tuple(golds),)
+
+
+def _evidence_unit(evidence: str, question: Question) -> _Unit:
+    text = HeldText(evidence)
     # A labelled example states its label; the same digits inside its sentence would not.
-    stated = {example.label for example in labelled_examples(text)}
-    if stated:
-        golds = [f"label {gold}" for gold in answers if gold in stated]
-    else:
-        golds = [gold for gold in answers if contains(gold, text)]
-    normalised = tuple(normalise(gold) for gold in golds)
-    gold_words = {word for gold in normalised for word in gold.split()}
-    words = _content_words(normalise(text)) - gold_words
-    return _Unit(normalised, words, _SHARE_WITH_GOLD if golds else _SHARE_WITHOUT_GOLD)
+    are_labels = bool(text.labels)
+    golds = [gold for gold in question.answers if _stating([text], [gold], are_labels)]
+    gold_words = {word for gold in golds for word in normalise(gold).split()}
+    words = text.words - gold_words - _STOP_WORDS
+    share = _SHARE_WITH_GOLD if golds else _SHARE_WITHOUT_GOLD
+    return _Unit(_groups(question, golds), are_labels, words, share)
 
 
 def diagnose(question: Question, *, shown: HeldTexts, held: HeldTexts, removed: HeldTexts) -> Cause:

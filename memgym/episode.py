@@ -68,10 +68,19 @@ class Question:
     distractors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.question, str):
+            raise UsageError(f"a question must be a string, got {type(self.question).__name__}")
         if not self.question.strip():
             raise UsageError("a question is empty")
-        if not self.answers or not all(isinstance(a, str) and a.strip() for a in self.answers):
-            raise UsageError(f'question "{self.question[:60]}": answers must be non-empty strings')
+        where = f'question "{self.question[:60]}"'
+        _check_written(self.answers, f"{where}: answers")
+        _check_strings(self.distractors, f"{where}: distractors")
+        if not self.answers:
+            raise UsageError(f"{where}: answers must be non-empty strings, and at least one")
+        if not isinstance(self.evidence, (tuple, list)) or not all(
+            isinstance(item, Evidence) for item in self.evidence
+        ):
+            raise UsageError(f"{where}: evidence must be a tuple of Evidence")
         if self.kind not in QUESTION_KINDS:
             raise UsageError(
                 f'unknown question kind "{self.kind}": {nearest(self.kind, QUESTION_KINDS)}'
@@ -104,10 +113,14 @@ class Episode:
             raise UsageError(
                 f'{where}: unknown ability "{self.ability}": {nearest(self.ability, ABILITIES)}'
             )
+        if isinstance(self.chunks, (str, tuple, list)):  # a lazy sequence is not made to be checked
+            _check_written(self.chunks, f"{where}: chunks")
         if not len(self.chunks):
             raise UsageError(f"{where}: it has no chunks")
         if not self.questions:
             raise UsageError(f"{where}: it has no questions")
+        if not all(isinstance(question, Question) for question in self.questions):
+            raise UsageError(f"{where}: questions must be a tuple of Question")
         last = len(self.chunks) - 1
         for question in self.questions:
             asked = question.asked_after
@@ -128,6 +141,15 @@ class Episode:
             if (last if question.asked_after is None else question.asked_after) == chunk_index
         )
 
+    def questions_within(self, chunks: int) -> tuple[Question, ...]:
+        """Return the questions that the first ``chunks`` chunks can answer, see :meth:`first`."""
+        return tuple(
+            question
+            for question in self.questions
+            if (question.asked_after or 0) < chunks
+            and all(item.chunk < chunks for item in question.evidence)
+        )
+
     def first(self, chunks: int) -> "Episode":
         """Return the episode cut after its first ``chunks`` chunks.
 
@@ -141,12 +163,7 @@ class Episode:
             raise UsageError(f"max_chunks must be at least 1, got {chunks}")
         if chunks >= len(self.chunks):
             return self
-        kept = tuple(
-            question
-            for question in self.questions
-            if (question.asked_after or 0) < chunks
-            and all(item.chunk < chunks for item in question.evidence)
-        )
+        kept = self.questions_within(chunks)
         if not kept:
             raise UsageError(
                 f'episode "{self.id}": its first {chunks} chunks hold no answer to any question; '
@@ -157,6 +174,28 @@ class Episode:
     def count_tokens(self, count: Callable[[str], int]) -> int:
         """Return the tokens of all chunks, made and counted one at a time."""
         return sum(count(chunk) for chunk in self.chunks)
+
+
+def _check_strings(value: Any, where: str) -> None:
+    """Refuse what is not a tuple or list of strings; a plain string is a sequence of letters."""
+    if not isinstance(value, (tuple, list)):
+        raise UsageError(
+            f"{where} must be a tuple of strings, got a value of type {type(value).__name__}"
+        )
+    for index, item in enumerate(value):
+        if not isinstance(item, str):
+            kind = type(item).__name__
+            raise UsageError(
+                f"{where} must be strings, got a value of type {kind} at index {index}"
+            )
+
+
+def _check_written(value: Any, where: str) -> None:
+    """Refuse what is not a tuple or list of strings that are not blank."""
+    _check_strings(value, where)
+    for index, item in enumerate(value):
+        if not item.strip():
+            raise UsageError(f"{where} must be non-empty strings, got a blank one at index {index}")
 
 
 def episode_to_dict(episode: Episode) -> dict[str, Any]:
@@ -202,9 +241,6 @@ def episode_from_dict(record: Mapping[str, Any], where: str = "episode") -> Epis
         if not isinstance(record[key], str):
             raise UsageError(f'{where}: "{key}" must be a string, got {type(record[key]).__name__}')
     chunks = _strings(record["chunks"], f'{where}, "chunks"')
-    if not all(chunk.strip() for chunk in chunks):
-        empty = next(index for index, chunk in enumerate(chunks) if not chunk.strip())
-        raise UsageError(f"{where}: chunk {empty} is empty")
     if not isinstance(record["questions"], list):
         raise UsageError(f'{where}: "questions" must be a list')
     questions = tuple(
@@ -263,11 +299,8 @@ def _check_keys(
     if missing:
         raise UsageError(f"{where}: missing {', '.join(sorted(missing))}")
     if unknown:
-        raise UsageError(
-            f"{where}: unknown field {nearest(sorted(unknown)[0], required | optional)}".replace(
-                "unknown field", f'unknown field "{sorted(unknown)[0]}":'
-            )
-        )
+        first = min(unknown)
+        raise UsageError(f'{where}: unknown field "{first}": {nearest(first, required | optional)}')
 
 
 def _strings(value: Any, where: str) -> tuple[str, ...]:
@@ -280,7 +313,8 @@ def write_jsonl(path: Path | str, episodes: Iterable[Episode]) -> int:
     """Write one episode per line (UTF-8, sorted keys) and return how many; whole or not at all.
 
     Raises:
-        UsageError: the file cannot be written, or an episode's metadata are no JSON values.
+        UsageError: the file cannot be written, an episode's metadata are no JSON values, or a text
+            holds a lone surrogate, which no UTF-8 file can.
     """
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
@@ -295,6 +329,11 @@ def write_jsonl(path: Path | str, episodes: Iterable[Episode]) -> int:
         partial.replace(target)
     except OSError as error:
         raise UsageError(f"cannot write episodes to {path}: {error}") from error
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"episode {count} for {path}: it holds the lone surrogate "
+            f"{error.object[error.start]!a}, which UTF-8 cannot write; replace it first"
+        ) from error
     except TypeError as error:
         raise UsageError(
             f"episode {count} for {path}: its metadata are no JSON: {error}"

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import gymnasium as gym
+
 from memgym.agent import Agent, Briefing
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.envs.settings import PRESETS
 from memgym.episode import Episode
+from memgym.errors import UsageError
 
 __all__ = ["EpisodeResult", "environment_for", "play_episode"]
 
@@ -73,25 +76,36 @@ def environment_for(agent: type[Agent] | Agent, **settings: Any) -> MemAlphaEnv:
 
 
 def play_episode(
-    agent: Agent, env: MemAlphaEnv, episode: Episode | int | str, *, seed: int = 0
+    agent: Agent,
+    env: gym.Env[dict[str, Any], Any],
+    episode: Episode | int | str,
+    *,
+    seed: int = 0,
 ) -> EpisodeResult:
     """Play one episode to its end.
 
     Args:
         agent: Reset first; a privileged agent is given the episode with its golds.
-        env: Reset to ``episode``, with ``seed``.
+        env: ``gym.make("MemAlpha-v0")``, wrapped or not, or what :func:`environment_for` returns;
+            reset to ``episode``, with ``seed``.
         episode: An episode, or an id or index of the environment's source.
         seed: For the agent's and the environment's random choices.
+
+    Raises:
+        UsageError: ``env`` is no MemAlpha environment, or has no such episode.
     """
+    base = env.unwrapped
+    if not isinstance(base, MemAlphaEnv):
+        raise UsageError(f"play_episode needs a MemAlpha environment, got {type(base).__name__}")
     start = time.perf_counter()
     observation, info = env.reset(seed=seed, options={"episode": episode})
-    agent.reset(_briefing(agent, env, info, seed))
+    agent.reset(_briefing(agent, base, info, seed))
     reset_info, reward, steps, calls, valid_calls = info, 0.0, 0, 0, 0
     terminated = False
     while not terminated:
         action = _choose(agent, observation, info)
         observation, step_reward, terminated, _, info = env.step(action)
-        reward += step_reward
+        reward += float(step_reward)
         steps += 1
         calls += info["n_calls"]
         valid_calls += info["n_valid_calls"]
@@ -108,7 +122,7 @@ def play_episode(
         steps=steps,
         calls=calls,
         valid_calls=valid_calls,
-        memory_digest=env.memory.digest(),
+        memory_digest=base.memory.digest(),
         answers=info["answers"],
         seconds=time.perf_counter() - start,
     )

@@ -9,7 +9,6 @@ from memgym.tools import ToolCall, ToolFault
 
 __all__ = ["ToolResult", "execute", "feedback_line"]
 
-SEARCH_TOP_K = 5
 SEARCH_RESULT_CHARACTERS = 500
 
 
@@ -44,6 +43,7 @@ class ToolResult:
             "message": self.message,
             "memory_type": self.memory_type,
             "memory_id": self.memory_id,
+            "truncated": self.truncated,
         }
 
 
@@ -92,7 +92,7 @@ def _from_memory(call: ToolCall, result: MemoryResult) -> ToolResult:
 def _search(call: ToolCall, memory: Memory) -> ToolResult:
     """Search one store, or every enabled one in turn; items come back with their ids."""
     wanted = call.arguments.get("memory_type", "")
-    top_k = call.arguments.get("top_k", SEARCH_TOP_K)
+    top_k = call.arguments["top_k"]  # the validator puts the default in
     stores = [name for name in STORES if name in memory.memory_types and wanted in ("", name)]
     if not stores:
         message = f"search_memory searches {' and '.join(STORES)}; the core is always visible"
@@ -110,5 +110,4 @@ def _search(call: ToolCall, memory: Memory) -> ToolResult:
 
 def feedback_line(result: ToolResult) -> str:
     """Return what the next observation's ``feedback`` says about one call."""
-    mark = {"ok": "ok", "skipped": "skipped", "error": "error"}[result.status]
-    return f"{mark}: {result.call.name or 'action'}: {result.message}"
+    return f"{result.status}: {result.call.name or 'action'}: {result.message}"

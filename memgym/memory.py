@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from memgym.bm25 import LazyIndex
 from memgym.errors import UsageError, nearest
+from memgym.snapshot import Snapshot, checked_snapshot
 from memgym.tokenise import TOKENISERS
 from memgym.tokens import TokenCounter, clean_text, get_counter
 
@@ -61,12 +62,21 @@ class MemoryResult:
 
 
 class Found(NamedTuple):
-    """One retrieved item."""
+    """One retrieved item.
+
+    Attributes:
+        memory_type: The store that holds it.
+        memory_id: Its id.
+        content: Its text.
+        score: BM25 against the query.
+        sequence: Rises with the order of insertion, across the stores; an update keeps it.
+    """
 
     memory_type: StoreName
     memory_id: str
     content: str
     score: float
+    sequence: int
 
 
 class _Store:
@@ -144,18 +154,16 @@ class Memory:
         memory_types: Sequence[str] = MEMORY_TYPES,
         tokeniser: str = "default",
     ) -> None:
+        for argument, text in (("counter", counter), ("tokeniser", tokeniser)):
+            if not isinstance(text, str):
+                raise UsageError(f"{argument} must be a string, got {text!r}")
         if core_overflow not in ("truncate", "reject"):
             raise UsageError(f'core_overflow must be "truncate" or "reject", got "{core_overflow}"')
         if tokeniser not in TOKENISERS:
             raise UsageError(f'unknown tokeniser "{tokeniser}": {nearest(tokeniser, TOKENISERS)}')
-        for name in memory_types:
-            if name not in MEMORY_TYPES:
-                raise UsageError(f'unknown memory type "{name}": {nearest(name, MEMORY_TYPES)}')
-        if core_capacity_tokens < 1 or budget_tokens < 0:
-            raise UsageError(
-                f"core_capacity_tokens must be at least 1 and budget_tokens at least 0, "
-                f"got {core_capacity_tokens} and {budget_tokens}"
-            )
+        _check_memory_types(memory_types)
+        _check_least("core_capacity_tokens", core_capacity_tokens, 1)
+        _check_least("budget_tokens", budget_tokens, 0)
         self.counter: TokenCounter = get_counter(counter)
         self.core_capacity_tokens = core_capacity_tokens
         self.core_overflow = core_overflow
@@ -165,6 +173,8 @@ class Memory:
         self._core = ""
         self._core_tokens = 0
         self._stores: dict[str, _Store] = {}
+        self._sequence: dict[str, int] = {}  # id -> place in the order of insertion, in that order
+        self._next_sequence = 0
         self.clear()
 
     # ------------------------------------------------------------------ reading
@@ -195,7 +205,7 @@ class Memory:
         """Return the ``top_k`` best items of one store by BM25, best first, ties by age."""
         store = self._stores[memory_type]
         return [
-            Found(memory_type, memory_id, store.items[memory_id], score)
+            Found(memory_type, memory_id, store.items[memory_id], score, self._sequence[memory_id])
             for memory_id, score in store.index.search(query, top_k)
         ]
 
@@ -227,8 +237,7 @@ class Memory:
         problem = self._budget_problem(tokens, added=tokens)
         if problem:
             return MemoryResult("error", problem, memory_type)
-        memory_id = store.insert(content, tokens)
-        self._total_tokens += tokens
+        memory_id = self._put(store, content, tokens)
         return MemoryResult("ok", f"inserted {memory_id}", memory_type, memory_id)
 
     def update(self, memory_type: str, content: str, memory_id: str = "") -> MemoryResult:
@@ -273,6 +282,7 @@ class Memory:
         if memory_id not in store.items:
             return self._unknown_id(store, memory_id)
         self._total_tokens -= store.tokens[memory_id]
+        del self._sequence[memory_id]
         removed = store.delete(memory_id)
         return MemoryResult("ok", f"deleted {memory_id}", memory_type, memory_id, removed)
 
@@ -280,6 +290,14 @@ class Memory:
         """Empty everything and start the ids again."""
         self._core, self._core_tokens, self._total_tokens = "", 0, 0
         self._stores = {name: _Store(name, self._tokeniser) for name in STORES}
+        self._sequence, self._next_sequence = {}, 0
+
+    def _put(self, store: _Store, content: str, tokens: int) -> str:
+        memory_id = store.insert(content, tokens)
+        self._sequence[memory_id] = self._next_sequence
+        self._next_sequence += 1
+        self._total_tokens += tokens
+        return memory_id
 
     def _write_core(self, content: str) -> MemoryResult:
         content, cut_off, truncated = clean_text(content), "", False
@@ -322,9 +340,7 @@ class Memory:
             return f"content must be a string, got {type(content).__name__}"
         if not content.strip():
             return "content is empty; to remove something use memory_delete"
-        if len(content) > MAX_CONTENT_CHARACTERS:
-            return f"content has {len(content)} characters, at most {MAX_CONTENT_CHARACTERS} fit"
-        return ""
+        return _length_problem(content)
 
     def _budget_problem(self, tokens: int, *, added: int) -> str:
         if not self.budget_tokens or added <= 0:
@@ -353,27 +369,57 @@ class Memory:
                 for name, store in self._stores.items()
             },
             "next_number": {name: store.next_number for name, store in self._stores.items()},
+            "order": list(self._sequence),
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Replace the content by a snapshot's.
 
         Raises:
-            UsageError: the snapshot does not have the shape that :meth:`snapshot` writes; the
-                memory is then unchanged.
+            UsageError: the snapshot does not have the shape that :meth:`snapshot` writes, or holds
+                what this memory could not (capacity, budget, enabled types, length of a content);
+                the memory is then unchanged.
         """
-        core, stores = _checked_snapshot(snapshot)
+        checked = checked_snapshot(snapshot, STORES)
+        self._check_types_and_lengths(checked)
+        core_tokens = self.counter.count(checked.core)
+        tokens = {
+            memory_id: self.counter.count(content)
+            for items in checked.contents.values()
+            for memory_id, content in items.items()
+        }
+        self._check_limits(core_tokens, core_tokens + sum(tokens.values()))
         self.clear()
-        self._core, self._core_tokens = core, self.counter.count(core)
-        self._total_tokens = self._core_tokens
-        for name in STORES:
-            store = self._stores[name]
-            pairs, next_number = stores[name]
-            for memory_id, content in pairs:
-                store.next_number = int(memory_id[1:])
-                self._total_tokens += (tokens := self.counter.count(content))
-                store.insert(content, tokens)
-            store.next_number = next_number
+        self._core, self._core_tokens = checked.core, core_tokens
+        self._total_tokens = core_tokens
+        store_of = {store.prefix: store for store in self._stores.values()}
+        for memory_id in checked.order:
+            store = store_of[memory_id[0]]
+            store.next_number = int(memory_id[1:])
+            self._put(store, checked.contents[store.name][memory_id], tokens[memory_id])
+        for name, store in self._stores.items():
+            store.next_number = checked.next_number[name]
+
+    def _check_types_and_lengths(self, checked: Snapshot) -> None:
+        held = {"core": [checked.core] if checked.core else []}
+        held |= {name: list(items.values()) for name, items in checked.contents.items()}
+        for name, texts in held.items():
+            problem = self._type_problem(name) if texts else ""
+            problem = problem or next(filter(None, map(_length_problem, texts)), "")
+            if problem:
+                raise UsageError(f'memory snapshot: "{name}": {problem}')
+
+    def _check_limits(self, core_tokens: int, total_tokens: int) -> None:
+        if core_tokens > self.core_capacity_tokens:
+            raise UsageError(
+                f'memory snapshot: "core" has {core_tokens} tokens, at most '
+                f"{self.core_capacity_tokens} fit"
+            )
+        if self.budget_tokens and total_tokens > self.budget_tokens:
+            raise UsageError(
+                f"memory snapshot: {total_tokens} tokens are over the memory budget of "
+                f"{self.budget_tokens}"
+            )
 
     def digest(self) -> str:
         """Return the sha256 of the snapshot's canonical JSON, in hexadecimal."""
@@ -393,46 +439,22 @@ class Memory:
         return f"Memory(core of {self._core_tokens} tokens, {sizes}, {self._total_tokens} tokens)"
 
 
-def _checked_snapshot(
-    snapshot: Mapping[str, Any],
-) -> tuple[str, dict[str, tuple[list[tuple[str, str]], int]]]:
-    """Return the core and, per store, its (id, content) pairs and its next number."""
-    keys = {"core", "next_number", *STORES}
-    if not isinstance(snapshot, Mapping) or set(snapshot) != keys:
-        raise UsageError(f"a memory snapshot is an object with the keys {', '.join(sorted(keys))}")
-    for key, kind in (("core", str), ("next_number", Mapping), *((name, list) for name in STORES)):
-        if not isinstance(snapshot[key], kind):
-            raise UsageError(f'memory snapshot: "{key}" must be a {kind.__name__}')
-    stores: dict[str, Any] = {name: _checked_store(name, snapshot) for name in STORES}
-    return snapshot["core"], stores
+def _length_problem(content: str) -> str:
+    if len(content) > MAX_CONTENT_CHARACTERS:
+        return f"content has {len(content)} characters, at most {MAX_CONTENT_CHARACTERS} fit"
+    return ""
 
 
-def _checked_store(
-    name: StoreName, snapshot: Mapping[str, Any]
-) -> tuple[list[tuple[str, str]], int]:
-    pairs: list[tuple[str, str]] = []
-    contents: set[str] = set()
-    last = 0
-    for pair in snapshot[name]:
-        well_formed = isinstance(pair, (list, tuple)) and [type(part) for part in pair] == [
-            str,
-            str,
-        ]
-        number = pair[0][1:] if well_formed and pair[0][:1] == name[0] else ""
-        if (
-            not (number.isascii() and number.isdigit() and int(number) > last)
-            or not pair[1].strip()
-        ):
-            raise UsageError(
-                f'memory snapshot: "{name}" must list [id, content] pairs with rising ids '
-                f"{name[0]}1, {name[0]}2, …; got {str(pair)[:60]}"
-            )
-        if pair[1] in contents:
-            raise UsageError(f'memory snapshot: "{name}" holds {str(pair)[:60]} twice')
-        contents.add(pair[1])
-        last = int(number)
-        pairs.append((pair[0], pair[1]))
-    next_number = snapshot["next_number"].get(name)
-    if not isinstance(next_number, int) or next_number <= last:
-        raise UsageError(f'memory snapshot: "next_number" of {name} must be above {last}')
-    return pairs, next_number
+def _check_memory_types(memory_types: Any) -> None:
+    if isinstance(memory_types, str) or not isinstance(memory_types, Sequence) or not memory_types:
+        raise UsageError(
+            f"memory_types must list some of {', '.join(MEMORY_TYPES)}, got {memory_types!r}"
+        )
+    for name in memory_types:
+        if name not in MEMORY_TYPES:
+            raise UsageError(f'unknown memory type "{name}": {nearest(str(name), MEMORY_TYPES)}')
+
+
+def _check_least(argument: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{argument} must be an integer of at least {least}, got {value!r}")

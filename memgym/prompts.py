@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from memgym.memory import MEMORY_TYPES
 from memgym.tools import describe_tools
 
 __all__ = ["instructions"]
@@ -20,7 +21,14 @@ _QUESTIONS = """\
 When a question is shown, the memory can only be searched; reply with the tool `answer`."""
 
 
-def instructions(tools: Sequence[str]) -> str:
-    """Return the task description followed by the description of the named tools."""
+def instructions(tools: Sequence[str], memory_types: Sequence[str] = MEMORY_TYPES) -> str:
+    """Return the task description followed by the description of the named tools.
+
+    Args:
+        tools: Names of the tools that may be called.
+        memory_types: The enabled memory types; if some are disabled, the text says so.
+    """
     parts = [_TASK, _QUESTIONS] if "answer" in tools else [_TASK]
+    if len(memory_types) < len(MEMORY_TYPES):
+        parts.append(f"Only these memory types can be used here: {', '.join(memory_types)}.")
     return "\n\n".join([*parts, describe_tools(tools)])

@@ -4,7 +4,7 @@ The published term asks a 32B model whether an item is valid for its memory type
 alone. These rules see the chunk too and need no model. An item is valid if all of these hold:
 
 - it is not about the memory itself and not a placeholder ("core memory updated", "nothing new");
-- it has at least three words;
+- it has at least three words (of Chinese, Japanese and Korean, here and below: character pairs);
 - it is grounded: three fifths of its content words occur in the chunk or in the text it replaces;
 - it selects: at most half of the chunk's words, once the chunk has more than 80 (the core may
   gather more: it is bounded by its capacity);
@@ -14,10 +14,10 @@ alone. These rules see the chunk too and need no model. An item is valid if all 
 import re
 
 from memgym.text import MONTHS
+from memgym.tokenise import CJK_CHARACTERS, words_and_bigrams
 
 __all__ = ["ContentRules"]
 
-_WORD = re.compile(r"\w+")
 _SELF_TALK = re.compile(
     r"\b(?:core|semantic|episodic)[ _]memor(?:y|ies)\b"
     r"|\bmemory (?:has been |was |is )?(?:updated|empty)\b"
@@ -28,14 +28,17 @@ _TIME = re.compile(
     r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}:\d{2}\b|\b\d{1,2}(?:st|nd|rd|th)\b|\b(?:1[5-9]|2[01])\d{2}\b"
     r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b(?:today|yesterday|tomorrow|tonight)\b"
     r"|\b(?:last|next|this) (?:week|month|year|night|morning|evening)\b"
-    rf"|\b(?:{'|'.join(MONTHS)})\b",
-    re.IGNORECASE,
+    rf"|\b(?:{'|'.join(MONTHS)})\b"
+    r"|[0-9０-９〇一二三四五六七八九十] ?[年月日号號時时点點년월일시]"
+    r"|[今昨明][天日]|星期|[周週][一二三四五六日]|曜日|오늘|어제|내일|요일",
+    re.IGNORECASE | re.ASCII,  # so that a number beside a Chinese character ends at a boundary
 )
 _MIN_WORDS = 3
 _GROUNDED_SHARE = 3 / 5
 _SELECTED_SHARE = 1 / 2
 _SHORT_CHUNK_WORDS = 80
 _FUNCTION_WORD_CHARACTERS = 3
+_TELLING = re.compile(rf"[{CJK_CHARACTERS}]{{2}}|.{{{_FUNCTION_WORD_CHARACTERS + 1}}}|\d+$")
 
 
 class ContentRules:
@@ -46,7 +49,7 @@ class ContentRules:
     """
 
     def __init__(self, chunk: str) -> None:
-        words = _words(chunk)
+        words = words_and_bigrams(chunk)
         self._known = frozenset(words)
         self._length = len(words)
 
@@ -58,7 +61,7 @@ class ContentRules:
             content: The text that was written.
             replaced: The text that an update replaced, ``""`` otherwise.
         """
-        words = _words(content)
+        words = words_and_bigrams(content)
         if len(words) < _MIN_WORDS or _SELF_TALK.search(content):
             return False
         if not self._is_grounded(words, replaced):
@@ -70,12 +73,6 @@ class ContentRules:
         return memory_type != "episodic" or _TIME.search(content) is not None
 
     def _is_grounded(self, words: list[str], replaced: str) -> bool:
-        known = self._known | set(_words(replaced)) if replaced else self._known
-        telling = [
-            word for word in words if len(word) > _FUNCTION_WORD_CHARACTERS or word.isdigit()
-        ]
+        known = self._known | set(words_and_bigrams(replaced)) if replaced else self._known
+        telling = [word for word in words if _TELLING.match(word)]
         return sum(word in known for word in telling) >= _GROUNDED_SHARE * len(telling)
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())

@@ -5,10 +5,11 @@ text, cut to a token budget. It measures whether the memory holds and surfaces t
 whether a model would understand it; state it beside every score.
 """
 
+import inspect
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from memgym.bm25 import BM25Index
 from memgym.episode import QuestionKind
@@ -118,7 +119,7 @@ class VerbatimReader:
             memory, question.question, top_k=self.top_k, budget_tokens=self.budget_tokens
         )
         if question.kind == "order":
-            found.sort(key=_memory_order)
+            found.sort(key=lambda item: item.sequence)
         core = (memory.core,) if memory.core else ()
         shown = core + tuple(item.content for item in found)
         if question.kind == "label":
@@ -128,10 +129,6 @@ class VerbatimReader:
         else:
             text = "\n".join(shown)
         return ReaderAnswer(text, shown, tuple(item.memory_id for item in found))
-
-
-def _memory_order(item: Found) -> tuple[int, int]:
-    return STORES.index(item.memory_type), int(item.memory_id[1:])
 
 
 def _vote(question: str, shown: Sequence[str]) -> str:
@@ -161,24 +158,38 @@ def _ranked_labels(question: str, text: str) -> list[str]:
     return [examples[int(number)].label for number, _ in ranking]
 
 
-_QUESTION_WORDS = frozenset(
-    "what when where which who whom whose why how is was were are did does do has had have "
-    "as at in on by of for from to according tell name give".split()
-)
-_MONTH_NAMES = frozenset(month.lower() for month in MONTHS)
+_DULL_WORDS = frozenset(
+    # question words, auxiliaries, requests ("will" is left out: it is a first name, too)
+    "what when where which who whom whose why how is was were are am be been did does do has had "
+    "have can could would should must might shall please tell name give say state list find "
+    # prepositions and conjunctions
+    "about above across after against along among around as at before behind below beneath beside "
+    "besides between beyond by despite during except following for from in inside into near of off "
+    "on once onto out outside over past per prior since than through throughout till to toward "
+    "towards under until unless up upon versus via while with within without according and but if "
+    "nor or so then though although because whether "
+    # time
+    "today tomorrow yesterday tonight now nowadays currently presently present recently lately "
+    "earlier later formerly previously originally initially eventually finally ultimately first "
+    "last next still already again ever always "
+    "monday tuesday wednesday thursday friday saturday sunday "
+    # articles, pronouns, fillers
+    "a an the this that these those there here it its he him his she her they them their we us our "
+    "you your i my me also exactly given only both all any each every no not yes".split()
+) | frozenset(month.lower() for month in MONTHS)
 _CAPITALISED = re.compile(r"\b[^\W\d_a-z]\w*(?:['’]\w+)?(?: \d+\b)?")
 
 
 def proper_names(question: str) -> list[str]:
-    """Return the capitalised words of a question that can name its subject, without months.
+    """Return the capitalised words of a question that can name its subject.
 
-    A number that follows such a word belongs to it ("Garden 8").
+    Months, weekdays and the words a sentence may begin with ("Before", "Currently") name none. A
+    number that follows a name belongs to it ("Garden 8").
     """
     words = [
         match.removesuffix("'s").removesuffix("’s") for match in _CAPITALISED.findall(question)
     ]
-    dull = _MONTH_NAMES | _QUESTION_WORDS
-    return [word for word in words if word.partition(" ")[0].lower() not in dull]
+    return [word for word in words if word.partition(" ")[0].lower() not in _DULL_WORDS]
 
 
 def latest_applicable(question: str, found: Sequence[Found]) -> str:
@@ -200,13 +211,13 @@ def latest_applicable(question: str, found: Sequence[Found]) -> str:
         dated = [("", item) for item in candidates]
     if not dated:
         return ""
-    return max(dated, key=lambda pair: (pair[0], _memory_order(pair[1])[1]))[1].content
+    return max(dated, key=lambda pair: (pair[0], pair[1].sequence))[1].content
 
 
 READERS: dict[str, Any] = {"verbatim": VerbatimReader}
 
 
-def make_reader(name: str | Literal["verbatim"], **options: Any) -> Reader:
+def make_reader(name: str, **options: Any) -> Reader:
     """Return the reader called ``name``.
 
     Raises:
@@ -214,8 +225,11 @@ def make_reader(name: str | Literal["verbatim"], **options: Any) -> Reader:
     """
     if name not in READERS:
         raise UsageError(f'unknown reader "{name}": {nearest(name, READERS)}')
-    try:
-        reader: Reader = READERS[name](**options)
-    except TypeError as error:
-        raise UsageError(f'reader "{name}": {error}') from error
+    accepted = inspect.signature(READERS[name]).parameters
+    for option in options:
+        if option not in accepted:
+            raise UsageError(
+                f'reader "{name}" has no option "{option}": {nearest(option, accepted)}'
+            )
+    reader: Reader = READERS[name](**options)
     return reader

@@ -4,16 +4,22 @@
 key                paper    meaning                                                     paid
 =================  =======  ==========================================================  ========
 ``correctness``    r1       mean score of the episode's questions                       at the end
-``format``         r2       share of the step's calls that succeeded                    each step
+``format``         r2       share of a chunk's writing calls that succeeded             per chunk
 ``compression``    r3       1 - memory tokens / chunk tokens (negative if it is larger)  at the end
-``content``        r4       share of the step's written items that are valid            each step
+``content``        r4       share of a chunk's written items that are valid             per chunk
 =================  =======  ==========================================================  ========
 
-``reward = correctness + 0.05 compression + format + 0.1 content`` (Mem-alpha, section 3.3, with the
-weights of its main run). Two rules differ unless ``paper`` is asked for, because the published ones
-punish what is right: deletes are left out of ``content`` instead of scoring 0, and a step without
-calls scores 1 instead of 0 in both step terms if the episode's evidence shows that its chunk held
-nothing to store.
+The terms and weights are those of Mem-alpha (section 3.3, main run): ``correctness + 0.05
+compression + format + 0.1 content``. The publication adds all four in every chunk's sample; a
+Gymnasium return adds rewards over steps, so the two chunk terms are divided by the number of
+chunks, and the return of an episode is ``r1 + 0.05 r3 + mean r2 + 0.1 mean r4``. Otherwise many
+chunks would outweigh every answer. ``rules="paper"`` leaves the chunk terms undivided.
+
+Further, unless ``paper`` is asked for: deletes are left out of ``content`` instead of scoring 0;
+searches count in neither term; and a chunk for which nothing was written scores 1 instead of 0 in
+both terms if the episode's evidence shows that it held nothing to store. Beyond these rules the
+published r4 asks a model about every written item, also failed and skipped ones; see
+:mod:`memgym.quality` for the rules that stand in for it.
 """
 
 import math
@@ -60,9 +66,19 @@ def checked_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     return merged
 
 
-def weighted_sum(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """Return the reward of one step."""
-    return float(sum(weights[term] * terms[term] for term in REWARD_TERMS))
+def weighted_sum(
+    terms: Mapping[str, float], weights: Mapping[str, float], *, chunks: int = 1
+) -> float:
+    """Return the reward of one step.
+
+    Args:
+        terms: Value of each term, 0.0 where it is not paid at this step.
+        weights: Weight of each term.
+        chunks: Divides the terms that are paid per chunk.
+    """
+    per_episode = sum(weights[term] * terms[term] for term in ("correctness", "compression"))
+    per_chunk = sum(weights[term] * terms[term] for term in ("format", "content"))
+    return float(per_episode + per_chunk / chunks)
 
 
 def compression(memory_tokens: int, chunk_tokens: int) -> float:
@@ -73,14 +89,16 @@ def compression(memory_tokens: int, chunk_tokens: int) -> float:
 def step_terms(
     results: Sequence[ToolResult], chunk: str, *, rules: str, nothing_to_store: bool
 ) -> dict[str, float]:
-    """Return ``format`` and ``content`` of one step.
+    """Return ``format`` and ``content`` of one chunk.
 
     Args:
-        results: The step's tool results, in order.
+        results: The tool results of all turns spent on the chunk, in order.
         chunk: The chunk that was shown.
         rules: ``default`` or ``paper`` (see the module).
         nothing_to_store: Whether the chunk is known to hold no evidence.
     """
+    if rules == "default":
+        results = [result for result in results if not _only_looked(result)]
     if not results:
         neutral = float(rules == "default" and nothing_to_store)
         return {"format": neutral, "content": neutral}
@@ -102,10 +120,11 @@ def _content(results: Sequence[ToolResult], chunk: str, rules: str) -> float:
     return sum(judged) / len(judged) if judged else 1.0
 
 
+def _only_looked(result: ToolResult) -> bool:
+    """Whether a call neither wrote nor failed."""
+    return result.status == "ok" and result.call.name in ("search_memory", "answer")
+
+
 def _left_out(result: ToolResult) -> bool:
     """Whether a call writes nothing and so says nothing about content quality."""
-    return result.status == "ok" and result.call.name in (
-        "memory_delete",
-        "search_memory",
-        "answer",
-    )
+    return result.status == "ok" and result.call.name == "memory_delete"

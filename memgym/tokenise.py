@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-__all__ = ["TOKENISERS", "Tokeniser", "words", "words_and_bigrams"]
+__all__ = ["CJK_CHARACTERS", "TOKENISERS", "Tokeniser", "words", "words_and_bigrams"]
 
 Tokeniser = Callable[[str], list[str]]
 
@@ -23,13 +23,13 @@ _WORDS = re.compile(r"\w+")
 # Scripts written without spaces between words, by Unicode block: Hangul jamo; iteration mark and
 # ideographic zero to the kana, bopomofo, compatibility jamo, ...; ideographs and extension A;
 # Hangul syllables; compatibility ideographs; half-width kana and jamo; the ideographic planes.
-_CJK = (
+CJK_CHARACTERS = (
     "\u1100-\u11ff\u3005-\u3007\u3021-\u3029\u3031-\u303c\u3040-\u31bf\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U0001b000-\U0001b16f"
     "\U00020000-\U0003ffff"
 )
-_HAS_CJK = re.compile(f"[{_CJK}]")
-_SAME_SCRIPT = re.compile(f"[{_CJK}]+|[^{_CJK}]+")
+_HAS_CJK = re.compile(f"[{CJK_CHARACTERS}]")
+_SAME_SCRIPT = re.compile(f"[{CJK_CHARACTERS}]+|[^{CJK_CHARACTERS}]+")
 
 
 def words(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from memgym.errors import UsageError, nearest
+from memgym.memory import MAX_CONTENT_CHARACTERS, MEMORY_TYPES, STORES
 from memgym.tokens import clean_text
 
 __all__ = [
@@ -32,11 +33,9 @@ __all__ = [
     "validate",
 ]
 
-MEMORY_TYPES = ("core", "semantic", "episodic")
-MAX_CHARACTERS = 65_536
+MAX_CHARACTERS = MAX_CONTENT_CHARACTERS
 """Longest accepted string argument, in characters."""
 
-_ITEM_TYPES = ("semantic", "episodic")
 _SHOWN_CHARACTERS = 60
 _SHOWN_EXTRAS = 5
 
@@ -162,7 +161,7 @@ _TABLE = (
                 "choice",
                 "Which memory to search; both when left out. The core is always shown.",
                 required=False,
-                choices=_ITEM_TYPES,
+                choices=STORES,
             ),
             Argument(
                 "top_k",
@@ -188,7 +187,9 @@ TOOLS: dict[str, Tool] = {tool.name: tool for tool in _TABLE}
 TOOL_NAMES = tuple(TOOLS)
 
 _ARGUMENT_NAMES = {tool.name: frozenset(a.name for a in tool.arguments) for tool in _TABLE}
-_SPELLINGS = {spelling: name for name in MEMORY_TYPES for spelling in (name, f"{name}_memory")}
+_SPELLINGS: dict[str, str] = {
+    spelling: name for name in MEMORY_TYPES for spelling in (name, f"{name}_memory")
+}
 
 
 def clip(text: str) -> str:

@@ -108,7 +108,9 @@ def test_a_killed_build_continues(tmp_path: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         partial = list(Path().glob("out.jsonl.*.partial"))
-        if partial and partial[0].stat().st_size > 50_000:
+        # Beyond the first episodes: an interrupt while Python runs the exec() of an import is
+        # reported as unhandled (exit status -2) even where it is caught.
+        if partial and partial[0].stat().st_size > 200_000:
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)

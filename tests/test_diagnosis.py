@@ -68,3 +68,36 @@ def test_without_evidence_the_golds_decide() -> None:
     label = Question("x", ("4",), "label")
     assert cause(label, shown=[], held=["4 cards"]) == "not_written"
     assert cause(label, shown=[], held=[format_example("cards", "4")]) == "not_retrieved"
+
+
+def test_any_alternative_gold_will_do() -> None:
+    plain = Question("Where?", ("city of Lund", "Lund"))
+    assert cause(plain, shown=["Lund"], held=["She is in Lund."]) == "misread"
+    both = "Ada Holm keeps bees behind the old mill of Lund, the city of Lund."
+    evident = Question("Where?", ("city of Lund", "Lund"), evidence=(Evidence(0, both),))
+    assert cause(evident, shown=[], held=["Ada Holm's bees: mill, Lund"]) == "not_retrieved"
+    keywords = Question("What?", ("Lund", "mill"), "keywords", evidence=(Evidence(0, both),))
+    assert cause(keywords, shown=[], held=["Ada Holm keeps her bees in Lund"]) == "not_written"
+
+
+def test_golds_are_found_by_the_scorers_rule() -> None:
+    for gold, text in (("北京", "他住在北京市"), ("1990", "在1990年"), ("%", "about 5 %")):
+        assert cause(Question("Which?", (gold,)), shown=[], held=[text]) == "not_retrieved"
+        evident = Question("Which?", (gold,), evidence=(Evidence(0, text),))
+        assert cause(evident, shown=[], held=[text]) == "not_retrieved"
+        assert cause(evident, shown=[], held=["nothing of it"]) == "not_written"
+    cut = Question("Which?", ("北京",), evidence=(Evidence(0, "Ada Holm 住在北京市"),))
+    assert cause(cut, shown=[], held=["Ada Holm 住在上海市"]) == "not_written"
+
+
+@pytest.mark.parametrize("form", ["Sentence: {}\nlabels: 4", "text: {}; Labels : 4"])
+def test_labels_may_be_spelled_as_the_reader_reads_them(form: str) -> None:
+    example = form.format("I lost 17 cards")
+    question = Question("cards lost", ("4",), "label", evidence=(Evidence(0, example),))
+    assert cause(question, shown=[], held=[format_example("I lost 17 cards", "4")]) == (
+        "not_retrieved"
+    )
+    assert cause(question, shown=[], held=[format_example("I lost 4 cards", "17")]) == "not_written"
+    bare = Question("cards lost", ("3", "4"), "label")
+    assert cause(bare, shown=[], held=[example]) == "not_retrieved"
+    assert cause(bare, shown=[], held=["Nobody gave the label 4 to it"]) == "not_written"

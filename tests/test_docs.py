@@ -47,3 +47,16 @@ def test_every_source_is_on_the_sources_page() -> None:
     page = (DOCS / "sources.md").read_text(encoding="utf-8")
     for name in registry.source_names():
         assert f"| `{name}` |" in page, f"regenerate docs/sources.md: {name} is missing"
+
+
+def test_the_readme_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    blocks = _BLOCK.findall(page)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("[")  # the header of the first chunk
+    score, not_written = printed[-1].split()
+    assert 0.0 < float(printed[-2]) <= 1.0
+    assert float(score) < 1.0 < float(not_written)

@@ -10,10 +10,12 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 import memgym
+from memgym.baselines import BASELINES
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.envs.settings import PRESETS, Settings, make_settings
 from memgym.episode import Episode, Question
 from memgym.errors import UsageError
+from memgym.evaluation import environment_for, play_episode
 from tests.episodes import CHUNKS, village
 
 SMALL: dict[str, Any] = {"source_options": {"tokens": 1_000, "chunk_tokens": 300, "questions": 4}}
@@ -59,12 +61,13 @@ def test_an_episode_from_start_to_end() -> None:
     assert observation["chunk"] == CHUNKS[1]
     assert observation["feedback"] == "ok: new_memory_insert: inserted e1"
     assert "[e1] On 3 May 2031 Ada Holm" in observation["memory"]
-    assert observation["progress"] == pytest.approx([1 / 3, info["memory_tokens"] / 37], abs=0.2)
-    assert reward == pytest.approx(1.1)  # format 1, content 0.1
+    read = sum(map(env.memory.counter.count, CHUNKS[:2]))
+    assert observation["progress"] == pytest.approx([1 / 3, info["memory_tokens"] / read])
+    assert reward == pytest.approx(1.1 / 3)  # (format 1 + 0.1 content 1) / 3 chunks
     assert (terminated, truncated) == (False, False)
 
     observation, reward, terminated, _, info = env.step(())  # nothing to store: not punished
-    assert reward == pytest.approx(1.1)
+    assert reward == pytest.approx(1.1 / 3)
     assert info["n_calls"] == 0
 
     observation, reward, terminated, _, info = env.step([insert("Ben Holm works in Alder Hall.")])
@@ -72,11 +75,9 @@ def test_an_episode_from_start_to_end() -> None:
     assert observation["chunk"] == ""
     terms = info["reward_terms"]
     assert terms["correctness"] == pytest.approx(2 / 3)
+    per_chunk = terms["format"] + 0.1 * terms["content"]
     assert reward == pytest.approx(
-        terms["correctness"]
-        + terms["format"]
-        + 0.05 * terms["compression"]
-        + 0.1 * terms["content"]
+        terms["correctness"] + 0.05 * terms["compression"] + per_chunk / 3
     )
     assert [a["score"] for a in info["answers"]] == [1.0, 1.0, 0.0]
     assert [a["cause"] for a in info["answers"]] == ["", "", "not_written"]
@@ -222,7 +223,8 @@ def test_the_observation_stays_in_its_space_whatever_is_stored() -> None:
     observation, _ = begin(env)
     observation, *_ = env.step([insert("y" * n) for n in range(500, 540)])
     assert env.observation_space.contains(observation)
-    assert len(observation["memory"]) == 1_000
+    assert 500 < len(observation["memory"]) <= 1_000
+    assert "[s40]" in observation["memory"]  # the newest item is never cut away
 
 
 def test_a_chunk_too_long_for_the_space_is_a_data_error() -> None:
@@ -257,7 +259,11 @@ def test_an_action_of_no_known_form_is_a_programming_error(action: Any) -> None:
     ("options", "hint"),
     [
         ({"episod": 1}, 'did you mean "episode"'),
-        ({"episode": 1.5}, "got float"),
+        ({"episode": 1.5}, "got 1.5"),
+        ({"episode": True}, "got True"),
+        ({"max_chunks": "3"}, "must be int"),
+        ({"max_chunks": True}, "must be int"),
+        ({"split": 3}, "must be str"),
         ({"episode": "nonsense"}, "nonsense"),
         ({"split": "tests"}, 'did you mean "test"'),
         ({"max_chunks": -1}, "at least 1"),
@@ -409,3 +415,157 @@ def test_the_readme_example_and_module_docstring() -> None:
     import doctest
 
     assert doctest.testmod(memgym).failed == 0
+
+
+def search_only(env: MemAlphaEnv) -> float:
+    total, done = 0.0, False
+    while not done:
+        _, reward, done, _, _ = env.step([search("anything")])
+        total += reward
+    return total
+
+
+def test_the_return_ranks_policies_as_their_answers_do() -> None:
+    totals = dict.fromkeys(["oracle", "sentences", "flat", "searching"], 0.0)
+    for index in range(4):
+        for name in ("oracle", "sentences", "flat"):
+            env = environment_for(BASELINES[name], split="test")
+            totals[name] += play_episode(BASELINES[name](), env, index).reward
+        env = make(split="test", source_options={})
+        env.reset(options={"episode": index})
+        totals["searching"] += search_only(env)
+    assert totals["oracle"] > totals["sentences"] > totals["flat"] > totals["searching"]
+
+
+def test_a_chunk_is_paid_once_however_many_turns_it_takes() -> None:
+    env = make(turns_per_chunk=3)
+    begin(env)
+    _, first, *_, info = env.step([insert("Ada Holm opened a bakery."), search("bakery")])
+    assert (first, info["reward_terms"]["format"]) == (0.0, 0.0)
+    _, second, *_, info = env.step([{"name": "memory_delete", "arguments": {}}])
+    assert info["reward_terms"]["format"] == 0.5  # one of two writing calls, the search aside
+    assert second == pytest.approx((0.5 + 0.1 * info["reward_terms"]["content"]) / 3)
+
+
+def test_searching_alone_is_no_writing() -> None:
+    env = make(turns_per_chunk=2)
+    begin(env)
+    env.step([search("a")])
+    *_, info = env.step([search("a")])
+    assert info["chunk_index"] == 1
+    assert (info["reward_terms"]["format"], info["reward_terms"]["content"]) == (0.0, 0.0)
+
+
+def test_the_paper_rules_pay_every_chunk_in_full() -> None:
+    env = make(preset="paper")
+    begin(env)
+    _, reward, *_ = env.step([insert("Ada Holm opened a bakery.")])
+    assert reward == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize("max_chunks", [1, 3])
+def test_a_drawn_episode_can_be_cut_short_for_every_seed(max_chunks: int) -> None:
+    env = MemAlphaEnv(max_chunks=max_chunks)
+    for seed in range(40):
+        _, info = env.reset(seed=seed)
+        assert (info["n_chunks"], info["n_questions"] > 0) == (max_chunks, True)
+
+
+def test_a_call_that_cannot_be_understood_does_not_use_the_question_up() -> None:
+    env = make(answer_mode="agent", turns_per_chunk=3)
+    begin(env)
+    env.step(())
+    observation, *_ = env.step([{"name": "answer", "arguments": {"txt": "Lund"}}])
+    assert "bakery" in observation["question"]
+    assert "text" in observation["feedback"]
+    env.step([answer("Lund")])
+    env.step(())
+    env.step(())
+    env.step([answer("")])
+    env.step([answer("")])
+    observation, *_ = env.step([answer("")])  # the third turn is the last
+    assert "oven" in observation["question"]
+
+
+def test_what_a_search_showed_counts_as_shown() -> None:
+    env = make(answer_mode="agent", turns_per_chunk=3, view_recent=0, view_relevant=0)
+    begin(env)
+    env.step([insert("On 3 May 2031 Ada Holm opened a bakery in Lund.")])
+    env.step([search("bakery")])
+    env.step([answer("Oslo")])
+    env.step(())
+    env.step(())
+    env.step([answer("x")])
+    *_, info = env.step([answer("x")])
+    assert info["answers"][0]["cause"] == "misread"
+
+
+def test_progress_is_a_share_of_the_budget_if_there_is_one() -> None:
+    env = make(memory_budget=50)
+    begin(env)
+    observation, *_, info = env.step([insert("Ada Holm opened a bakery.")])
+    assert observation["progress"][1] == pytest.approx(info["memory_tokens"] / 50)
+
+
+def test_malformed_json_is_repaired_only_on_request() -> None:
+    arguments = '{"memory_type": "semantic", "content": "a b",}'
+    text = f'{{"name": "new_memory_insert", "arguments": {arguments}}}'
+    for repair, status in (("none", "error"), ("json_repair", "ok")):
+        env = make(repair=repair)
+        begin(env)
+        *_, info = env.step(text)
+        assert [result["status"] for result in info["tool_results"]] == [status]
+
+
+def test_the_action_mask_tells_what_is_legal_now() -> None:
+    env = make(answer_mode="agent")
+    begin(env)
+
+    def allowed() -> list[str]:
+        bits = env.action_mask()["tools"]
+        return [name for name, bit in zip(env.tool_names, bits, strict=True) if bit]
+
+    assert "answer" not in allowed()
+    assert "new_memory_insert" in allowed()
+    env.step([insert("one item here")])
+    assert allowed() == ["search_memory", "answer"]
+    assert env.action_mask()["memory_ids"] == {"semantic": ["s1"], "episodic": []}
+    assert make(memory_types=["semantic"]).action_mask()["core"] is False
+
+
+def test_instructions_name_the_enabled_memory_types() -> None:
+    assert "can be used here: semantic." in make(memory_types=["semantic"]).instructions
+    assert "can be used here" not in make().instructions
+
+
+def test_rendering_needs_an_episode_and_a_mode() -> None:
+    with pytest.raises(ResetNeeded):
+        make(render_mode="ansi").render()
+    env = make()
+    begin(env)
+    with pytest.warns(UserWarning, match="render mode"):
+        assert env.render() is None
+
+
+def test_an_agent_plays_what_gymnasium_makes() -> None:
+    result = play_episode(BASELINES["oracle"](), gym.make("MemAlpha-v0"), village())
+    assert result.score == 1.0
+    with pytest.raises(UsageError, match="MemAlpha environment"):
+        play_episode(BASELINES["oracle"](), gym.make("CartPole-v1"), 0)
+
+
+def test_the_text_form_has_no_action_mask() -> None:
+    with pytest.raises(UsageError, match="any text is an action"):
+        gym.make("MemAlphaText-v0", **SMALL).unwrapped.action_mask()  # type: ignore[attr-defined]
+
+
+def test_a_chunk_that_does_not_fit_ends_the_episode() -> None:
+    episode = Episode(
+        "long", "x", "accurate_retrieval", ("short", "z" * 2_000), (Question("q?", ("a",)),)
+    )
+    env = make(max_text_characters=1_000)
+    begin(env, episode)
+    with pytest.raises(UsageError, match="chunk 1 has 2000 characters"):
+        env.step(())
+    with pytest.raises(ResetNeeded):
+        env.step(())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     write_jsonl(path, [_EPISODE])
     before = path.read_bytes()
     unwritable = dataclasses.replace(_EPISODE, metadata={"x": object()})
-    with pytest.raises(UsageError, match="episode 1 .* no JSON"):
+    with pytest.raises(UsageError, match=r"episode 1 .* no JSON"):
         write_jsonl(path, [_EPISODE, unwritable])
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["own.jsonl"]
@@ -228,7 +229,7 @@ def asked(evidence: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
-        ({"chunks": ["text", " "]}, "chunk 1 is empty"),
+        ({"chunks": ["text", " "]}, "chunks must be non-empty strings, got a blank one at index 1"),
         (asked({"chunk": True, "text": "t"}), "each evidence must be"),
         (asked({"chunk": 9, "text": "t"}), "outside its chunks"),
     ],
@@ -255,3 +256,67 @@ def test_writing_reports_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write"):
         write_jsonl(tmp_path / "missing" / "a.jsonl", [])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ({"answers": "Lund"}, "answers must be a tuple of strings, got a value of type str"),
+        ({"answers": ("a", 3)}, "answers must be strings, got a value of type int at index 1"),
+        (
+            {"distractors": "Lund"},
+            "distractors must be a tuple of strings, got a value of type str",
+        ),
+        ({"evidence": "Lund"}, "evidence must be a tuple of Evidence"),
+        ({"evidence": ({"chunk": 0, "text": "Lund"},)}, "evidence must be a tuple of Evidence"),
+        ({"question": 3}, "a question must be a string, got int"),
+    ],
+)
+def test_a_question_takes_no_string_for_several(arguments: dict[str, Any], hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        Question(**{"question": "Where?", "answers": ("Lund",), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"chunks": "hello"}, "chunks must be a tuple of strings, got a value of type str"),
+        ({"chunks": ["text", 3]}, "chunks must be strings, got a value of type int at index 1"),
+        ({"chunks": ("text", "\n")}, "got a blank one at index 1"),
+        ({"questions": "Where?"}, "questions must be a tuple of Question"),
+    ],
+)
+def test_an_episode_takes_no_string_for_several(changes: dict[str, Any], hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        dataclasses.replace(_EPISODE, **changes)
+
+
+class _Untouched(Sequence[str]):
+    """A lazy sequence whose chunks may not be made yet."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: Any) -> Any:
+        raise AssertionError("a chunk was made")
+
+
+def test_a_lazy_sequence_is_not_made_to_be_checked() -> None:
+    assert len(dataclasses.replace(_EPISODE, chunks=_Untouched()).chunks) == 2
+
+
+def test_an_unknown_field_is_named_with_the_nearest_one() -> None:
+    record = {**episode_to_dict(_EPISODE), "chunk {x}": 1}
+    with pytest.raises(UsageError, match=r'unknown field "chunk \{x\}": did you mean "chunks"\?'):
+        episode_from_dict(record)
+
+
+def test_a_lone_surrogate_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    odd = dataclasses.replace(_EPISODE, chunks=("a \ud83d b", "more"))
+    with pytest.raises(UsageError, match=r"episode 1 for .*: it holds the lone surrogate '.ud83d'"):
+        write_jsonl(path, [_EPISODE, odd])
+    assert not list(tmp_path.iterdir())
+    whole = dataclasses.replace(_EPISODE, chunks=("a \U0001f600 b", "more"))
+    write_jsonl(path, [whole])
+    assert list(read_jsonl(path)) == [whole]

@@ -21,9 +21,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "budget": {"memory_budget": 0.25},
 }
 GOLDEN = {
-    "default": "b26a2283f46d73f790714a9e46572d424aa20e715187ef511b74698ecbfa0f9b",
-    "paper": "116a4a6a848a8f9179013fa8be5111028b05165f85145bcf082ab3def0c06e9d",
-    "budget": "6f095e5b54c55b7d4351c52f3126b1738215c89596cf1fd068ec3a7e42bd60e9",
+    "default": "5416ed7cb1e33e2067b988283999014ed20ad41685163ed43e1a3fdc548839d9",
+    "paper": "54038a11e40a9b778d204747eccd82a89413a51c497a32765cfbe00d68734e20",
+    "budget": "ac0cd69614d512983f0ac1c22a41084c3f91a17d02d7d8ede858a39c9ecd8fc5",
 }
 
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -209,6 +210,25 @@ def test_copies_are_equal_and_independent(copier: object, searched: bool) -> Non
         ({"semantic": [["s1", "a"], ["s2", "a"]]}, "twice"),
         ({"semantic": "s1"}, "list"),
         ({"next_number": {"semantic": 1, "episodic": 2}}, "above 2"),
+        ({"next_number": {"semantic": 3, "episodic": True}}, "above 1"),
+        ({"next_number": {"semantic": 3, "episodic": 2.0}}, "above 1"),
+        ({"next_number": {"semantic": 3}}, "must name semantic, episodic"),
+        ({"semantic": [["s01", "a"], ["s2", "b"]]}, "rising ids"),
+        ({"semantic": [["s" + "9" * 5_000, "a"]]}, "rising ids"),
+        ({"semantic": [["s1", " "], ["s2", "b"]]}, "rising ids"),
+        ({"semantic": [["s1", "a \ud83d"], ["s2", "b"]]}, r'"semantic" holds the lone surrogate'),
+        ({"semantic": [["s\ud83d", "a"], ["s2", "b"]]}, "rising ids"),
+        ({"core": "c \udc00"}, r"\"core\" holds the lone surrogate '.udc00'"),
+        ({"core": "word " * 600}, "at most 512 fit"),
+        ({"core": "x" * (MAX_CONTENT_CHARACTERS + 1)}, "characters, at most"),
+        ({"episodic": [["e1", "x" * (MAX_CONTENT_CHARACTERS + 1)]]}, '"episodic": content has'),
+        ({"order": ["s1", "s2"]}, "permutation"),
+        ({"order": ["s1", "s2", "e1", "e1"]}, "permutation"),
+        ({"order": ["s1", "s2", "x1"]}, "permutation"),
+        ({"order": ["s1", "s2", "e1", "x1"]}, "permutation"),
+        ({"order": ["s1", "s2", 1]}, "permutation"),
+        ({"order": ["s2", "s1", "e1"]}, "rising within each store"),
+        ({"order": {"s1": 1}}, '"order" must be a list'),
         ({"extra": 1}, "keys"),
     ],
 )
@@ -223,9 +243,79 @@ def test_a_malformed_snapshot_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"memory_types": ["semantic", "episodic"]}, '"core": core memory is disabled here'),
+        ({"memory_types": ["core", "semantic"]}, '"episodic": episodic memory is disabled here'),
+        ({"budget_tokens": 10}, "over the memory budget of 10"),
+        ({"core_capacity_tokens": 3}, "at most 3 fit"),
+    ],
+)
+def test_a_snapshot_that_this_memory_could_not_hold_is_refused(
+    settings: dict[str, Any], hint: str
+) -> None:
+    memory = Memory(**settings)
+    memory.insert("semantic", "Kept.")
+    before = memory.digest()
+    with pytest.raises(UsageError, match=hint):
+        memory.restore(filled().snapshot())
+    assert memory.digest() == before
+
+
+def test_a_snapshot_that_just_fits_the_budget_is_restored() -> None:
+    memory = Memory(budget_tokens=filled().total_tokens)
+    memory.restore(filled().snapshot())
+    assert memory == filled()
+    assert memory.total_tokens == filled().total_tokens
+
+
+def test_the_order_of_insertion_runs_across_the_stores_and_survives_updates() -> None:
+    memory = Memory()
+    for store, text in (("semantic", "bee a"), ("episodic", "bee b"), ("semantic", "bee c")):
+        memory.insert(store, text)
+    memory.update("semantic", "bee d", "s1")
+
+    def order(held: Memory) -> list[str]:
+        found = held.search("bee", "semantic", 5) + held.search("bee", "episodic", 5)
+        return [item.memory_id for item in sorted(found, key=lambda item: item.sequence)]
+
+    assert order(memory) == memory.snapshot()["order"] == ["s1", "e1", "s2"]
+    memory.delete("episodic", "e1")
+    memory.insert("episodic", "bee b")
+    assert order(memory) == memory.snapshot()["order"] == ["s1", "s2", "e2"]
+    restored = Memory()
+    restored.restore(memory.snapshot())
+    restored.insert("semantic", "bee e")
+    assert order(restored) == ["s1", "s2", "e2", "s3"]
+
+
+def test_the_digest_covers_the_order_across_stores() -> None:
+    one, two = Memory(), Memory()
+    one.insert("semantic", "a")
+    one.insert("episodic", "b")
+    two.insert("episodic", "b")
+    two.insert("semantic", "a")
+    assert one.items("semantic") == two.items("semantic")
+    assert one.digest() != two.digest()
+    one.clear()
+    assert one.snapshot()["order"] == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "hint"),
     [
         ({"core_overflow": "cut"}, "core_overflow"),
+        ({"core_overflow": []}, "core_overflow"),
+        ({"core_capacity_tokens": "5"}, "core_capacity_tokens must be an integer"),
+        ({"core_capacity_tokens": True}, "core_capacity_tokens must be an integer"),
+        ({"budget_tokens": 2.5}, "budget_tokens must be an integer"),
+        ({"budget_tokens": None}, "budget_tokens must be an integer"),
+        ({"memory_types": "core"}, "memory_types must list"),
+        ({"memory_types": None}, "memory_types must list"),
+        ({"memory_types": ()}, "memory_types must list"),
+        ({"memory_types": [3]}, 'unknown memory type "3"'),
+        ({"tokeniser": ["paper"]}, "tokeniser must be a string"),
+        ({"counter": 3}, "counter must be a string"),
         ({"core_capacity_tokens": 0}, "at least 1"),
         ({"budget_tokens": -1}, "at least 0"),
         ({"memory_types": ["sematic"]}, 'did you mean "semantic"'),

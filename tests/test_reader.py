@@ -138,8 +138,56 @@ def test_proper_names() -> None:
 
 
 @pytest.mark.parametrize(
+    "question",
+    [
+        "Before 5 May 2031, where did Ann Berg live?",
+        "After Monday, where did Ann Berg live?",
+        "Until when did Ann Berg live there?",
+        "Since 5 May 2031, where does Ann Berg live?",
+        "During June, where did Ann Berg live?",
+        "Currently, where does Ann Berg live?",
+        "Today, where does Ann Berg live?",
+        "Now where does Ann Berg live?",
+        "At present, where does Ann Berg live?",
+        "The town of Ann Berg on Wednesday: Which is It?",
+    ],
+)
+def test_the_words_a_sentence_begins_with_name_nobody(question: str) -> None:
+    assert proper_names(question) == ["Ann", "Berg"]
+
+
+def test_a_question_that_begins_with_a_preposition_finds_its_subject() -> None:
+    memory = Memory()
+    memory.insert("semantic", "From 1 April 2031 on, Ann Berg lives in Lund.")
+    memory.insert("semantic", "From 9 June 2031 on, Ann Berg lives in Ystad.")
+    memory.insert("semantic", "From 2 April 2031 on, Bo Berg lives in Malmo.")
+    assert "Lund" in ask(memory, "Before 5 May 2031, where did Ann Berg live?", "state").text
+
+
+def test_order_answers_follow_the_insertions_across_stores() -> None:
+    memory = Memory()
+    for store, text in (
+        ("episodic", "Ada saw the mill."),
+        ("semantic", "Ada saw the bees."),
+        ("episodic", "Ada saw the lake."),
+    ):
+        memory.insert(store, text)
+    assert ask(memory, "What did Ada see?", "order").memory_ids == ("e1", "s1", "e2")
+
+
+def test_the_later_inserted_wins_across_stores() -> None:
+    memory = Memory()
+    memory.insert("semantic", "Rain fell.")
+    memory.insert("semantic", "Mara works in Alder Hall.")
+    memory.insert("episodic", "Mara works in Birch House.")
+    assert "Birch" in ask(memory, "Where does Mara work now?", "state").text
+
+
+@pytest.mark.parametrize(
     ("name", "options", "hint"),
     [
+        ("verbatim", {"budget_token": 3}, '"budget_token": did you mean "budget_tokens"'),
+        ("verbatim", {"x": 3}, 'has no option "x": Valid: budget_tokens, top_k'),
         ("verbatm", {}, 'did you mean "verbatim"'),
         ("verbatim", {"budget": 3}, "budget"),
         ("verbatim", {"budget_tokens": 0}, "at least 1, got 0"),

@@ -62,6 +62,32 @@ def test_an_update_may_keep_what_it_replaces() -> None:
     assert not ContentRules("Nothing about it").is_valid("semantic", content)
 
 
+@pytest.mark.parametrize(
+    ("memory_type", "content", "valid"),
+    [
+        ("semantic", "艾达在隆德开了面包店", True),
+        ("semantic", "量子色动力学解释强子质量", False),  # not in the chunk
+        ("semantic", "隆德", False),  # too short
+        ("episodic", "2031年5月3日艾达开了面包店", True),
+        ("episodic", "在2031-05-03艾达在隆德开了一家面包店", True),
+        ("episodic", "艾达在隆德开了面包店", False),  # says no time
+        ("semantic", "昨日は隆徳でパンを焼いた", False),
+    ],
+)
+def test_content_rules_read_scripts_without_spaces(
+    memory_type: str, content: str, valid: bool
+) -> None:
+    chunk = "2031年5月3日，艾达在隆德开了一家面包店。她的弟弟在老磨坊后面养蜜蜂。"
+    assert ContentRules(chunk).is_valid(memory_type, content) is valid
+
+
+def test_a_copied_chinese_chunk_is_no_selection() -> None:
+    facts = [f"第{n}号房间里住着一位养蜜蜂的老人。" for n in range(20)]
+    rules = ContentRules("".join(facts))
+    assert rules.is_valid("semantic", facts[3])
+    assert not rules.is_valid("semantic", "".join(facts))
+
+
 def test_step_terms_by_hand() -> None:
     memory = Memory()
     results = [

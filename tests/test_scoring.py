@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memgym.episode import Question, QuestionKind
-from memgym.scoring import boxed, contains, mean_score, normalise, score_answer
+from memgym.scoring import (
+    NormalisedText,
+    boxed,
+    contains,
+    mean_score,
+    normalise,
+    score_answer,
+    stating,
+)
 
 
 def question(kind: QuestionKind, *answers: str, distractors: tuple[str, ...] = ()) -> Question:
@@ -34,6 +42,21 @@ def question(kind: QuestionKind, *answers: str, distractors: tuple[str, ...] = (
         ("A", "the grade was A.", True),
         ("A", "the grade was B.", False),
         ("北京", "他住在北京市", True),
+        ("1990", "在1990年", True),  # a boundary if either neighbour is of an unspaced script
+        ("1990", "1990年", True),
+        ("199", "在1990年", False),
+        ("北京", "住在Peking北京", True),
+        ("Peking", "住在Peking北京", True),
+        ("Pek", "住在Peking北京", False),
+        ("Ada Holm", "It was Ada Holm's bakery", True),  # a possessive s is no part of the name
+        ("Ada Holm", "It was Ada Holm’s bakery", True),
+        ("Ada Holm's", "It was Ada Holm´s bakery", True),
+        ("Ada Holm's bakery", "ADA HOLM'S bakery", True),
+        ("U.S.", "the U.S.'s laws", True),
+        ("1971", "from 1971's summer on", True),
+        ("1990s", "in the 1990's", True),
+        ("Ada", "Adas bakery", False),
+        ("don’t", "I don't", True),
         ("", "anything", True),
         ("New York", "new\nyork", True),
         ("rock-n-roll", "rock n roll", True),
@@ -41,6 +64,27 @@ def question(kind: QuestionKind, *answers: str, distractors: tuple[str, ...] = (
 )
 def test_containment(gold: str, answer: str, hit: bool) -> None:
     assert contains(gold, answer) is hit
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("The U.S. paid $1,000.50 (3.5 %) to A. B. Holm_Berg, re-elected.",
+         "us paid 1000.50 3.5 to b holm berg re elected"),
+        ("1,00 and x.5, don't; 3.5.", "1 00 and x5 dont 3.5"),
+        ("a\x00b", "b"),
+        ("Straße, ÉTÉ – ½ ﬁne", "strasse été 1⁄2 fine"),
+        ("the", "the"),
+    ],
+)  # fmt: skip
+def test_normal_form(text: str, form: str) -> None:
+    assert normalise(text) == form.replace("⁄", " ")
+
+
+@given(st.lists(st.text()), st.sampled_from(["%", "a", "Ada", "1990", "北", "", "s"]))
+def test_many_texts_are_judged_as_one_by_one(texts: list[str], gold: str) -> None:
+    asked = [NormalisedText(f"{text}{gold}{text}") for text in texts]
+    assert stating(gold, asked) == [text for text in asked if contains(gold, text.raw)]
 
 
 def test_every_gold_counts_not_only_the_first() -> None:  # M4

@@ -54,7 +54,7 @@ def test_length_stretches_the_same_episodes() -> None:
 
 
 def test_real_has_every_source_built_from_raw_data_that_has_a_test_split() -> None:
-    names = [entry.source for entry in get_suite("real").entries]
+    names = list(dict.fromkeys(entry.source for entry in get_suite("real").entries))
     assert names[:3] == ["squad", "hotpotqa", "banking77"]
     assert names == [
         name
@@ -203,7 +203,9 @@ def test_entries_without_data_are_left_out_and_named(tmp_path: Path) -> None:
     resolved = resolve(get_suite("real"), tmp_path)
     assert {reference.entry for reference in resolved.episodes} == {"squad"}
     entries = [entry.name for entry in get_suite("real").entries]
-    assert [line.split()[0] for line in resolved.skipped] == entries[1:]
+    assert len(resolved.skipped) == len(entries) - 1
+    for name, line in zip(entries[1:], resolved.skipped, strict=True):
+        assert line.startswith(name)
     assert f"no folder {tmp_path / 'hotpotqa'}" in resolved.skipped[0]
     assert load_episode(resolved.episodes[0]).source == "squad"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from memgym.diagnosis import CAUSES, HeldTexts, diagnose
+from memgym.diagnosis import CAUSES, HeldText, HeldTexts, diagnose
 from memgym.episode import Question
 from memgym.memory import STORES, Memory
 from memgym.reader import Reader, ReaderAnswer, ReaderQuestion
@@ -49,6 +49,7 @@ class AnswerSheet:
     def __init__(self, questions: Sequence[Question], preface: str) -> None:
         self._questions = questions
         self._preface = preface
+        self._forms: dict[str, HeldText] = {}
         self.answers: list[GradedAnswer] = []
 
     def ask_reader(
@@ -81,22 +82,31 @@ class AnswerSheet:
         memory: Memory,
         removed: Sequence[str],
     ) -> None:
-        held: HeldTexts | None = None  # normalising a whole memory is only worth it on a failure
-        gone: HeldTexts | None = None
+        texts: tuple[HeldTexts, HeldTexts] | None = None  # only worth it on a failure
         for index, answer in zip(indices, given, strict=True):
             question = self._questions[index]
             score = 0.0 if answer.failed else score_answer(question, answer.text)
             cause = ""
             if score < 1.0:
-                held = held or HeldTexts(_texts(memory))
-                gone = gone or HeldTexts(removed)
-                cause = diagnose(question, shown=HeldTexts(answer.shown), held=held, removed=gone)
+                held, gone = texts = texts or self._held_and_gone(memory, removed)
+                shown = HeldTexts(self._forms.get(text, text) for text in answer.shown)
+                cause = diagnose(question, shown=shown, held=held, removed=gone)
             self.answers.append(
                 GradedAnswer(
                     index, question.question, question.answers, answer.text, score, cause,
                     answer.memory_ids, answer.failed,
                 )
             )  # fmt: skip
+
+    def _held_and_gone(self, memory: Memory, removed: Sequence[str]) -> tuple[HeldTexts, HeldTexts]:
+        """Return what the memory holds and what left it, in forms kept between failures.
+
+        A form whose text is in neither any more is dropped.
+        """
+        kept, texts = self._forms, _texts(memory)
+        self._forms = {text: kept.get(text) or HeldText(text) for text in (*texts, *removed)}
+        held = HeldTexts(self._forms[text] for text in texts)
+        return held, HeldTexts(self._forms[text] for text in removed)
 
     def score(self) -> float:
         """Return r1: the mean score of the answers so far."""

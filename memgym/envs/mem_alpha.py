@@ -11,11 +11,11 @@ from gymnasium.error import ResetNeeded
 from memgym.actions import ParsedAction, parse_action, plain_text
 from memgym.envs.grading import AnswerSheet
 from memgym.envs.rendering import render_frame
-from memgym.envs.settings import Settings, make_settings
+from memgym.envs.settings import Settings, checked_reset_options, make_settings
 from memgym.envs.state import dump_state, load_state
 from memgym.envs.view import clip, render_memory
 from memgym.episode import Episode
-from memgym.errors import UsageError, nearest
+from memgym.errors import UsageError
 from memgym.execute import ToolResult, execute, feedback_line
 from memgym.memory import STORES, Memory
 from memgym.prompts import instructions
@@ -27,7 +27,7 @@ from memgym.tools import ToolCall
 
 __all__ = ["MemAlphaEnv"]
 
-_RESET_OPTIONS = ("episode", "max_chunks", "split")
+_DRAWS = 100  # of an episode whose first max_chunks chunks answer some question
 _WRITE_TOOLS = ("new_memory_insert", "memory_update", "memory_delete")
 
 
@@ -58,10 +58,11 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
     no policy can emit (a number, an array) raises `TypeError`.
 
     ## Observation Space
-    `Dict` of `chunk` (the text to read now, `""` when there is none), `feedback` (one line per call
-    of the previous action), `memory` (the visible part of the memory, with ids), `progress`
-    (`Box(0, 1, (2,), float32)`: share of chunks read; memory tokens as a share of the budget, or of
-    the text read so far if there is no budget) and, with `answer_mode="agent"`, `question`.
+    `Dict` of `chunk` (the text to read now, `""` when there is none), `feedback` (what became of
+    each call of the previous action), `memory` (the visible part of the memory, with ids),
+    `progress` (`Box(0, 1, (2,), float32)`: share of chunks read; memory tokens as a share of the
+    budget, or of the text read so far if there is no budget) and, with `answer_mode="agent"`,
+    `question`.
 
     ## Starting State
     An empty memory and the first chunk of an episode drawn from `source` and `split`.
@@ -69,10 +70,12 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
     `max_chunks`.
 
     ## Rewards
-    `reward = correctness + 0.05 compression + format + 0.1 content`. `format` (share of calls that
-    succeeded) and `content` (share of written items that are valid) are paid each step,
-    `correctness` (mean answer score) and `compression` (1 - memory tokens / chunk tokens) on the
-    last. `info["reward_terms"]` holds all four. See :mod:`memgym.rewards`.
+    The return of an episode is `correctness + 0.05 compression + mean format + 0.1 mean content`.
+    `format` (share of writing calls that succeeded) and `content` (share of written items that are
+    valid) are computed over all turns of a chunk and paid when it is left, divided by the number of
+    chunks; `correctness` (mean answer score) and `compression` (1 - memory tokens / chunk tokens)
+    are paid on the last step. `info["reward_terms"]` holds the undivided terms, 0.0 where a term is
+    not paid. `reward_rules="paper"` does not divide. See :mod:`memgym.rewards`.
 
     ## Episode End
     Terminated on the step that handles the last chunk, or the last question if the agent answers.
@@ -82,7 +85,8 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
     `reset`: `episode_id`, `source`, `split`, `ability`, `question_preface` (str), `n_chunks`,
     `n_questions` (int). Always: `chunk_index`, `memory_items`, `memory_tokens`, `n_calls`,
     `n_valid_calls` (int), `reward_terms` (dict of float), `tool_results` (tuple of dict). Last
-    step: `metrics` (dict of float), `answers` (tuple of dict).
+    step: `metrics` (dict of float), `answers` (tuple of dict). `chunk_index` is that of the
+    chunk in the observation that comes with it, the number of chunks once the last has been left.
 
     ## Arguments
     `preset` (`"default"` or `"paper"`), `render_mode`, and every field of
@@ -124,7 +128,7 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         self._read_tools = (*_WRITE_TOOLS, *search)
         self._ask_tools = (*search, "answer")
         self.tool_names = (*self._read_tools, "answer") if self._asks_agent else self._read_tools
-        self.instructions = instructions(self.tool_names)
+        self.instructions = instructions(self.tool_names, chosen.memory_types)
         text = UnicodeText(chosen.max_text_characters)
         fields: dict[str, spaces.Space[Any]] = {
             "chunk": text,
@@ -160,17 +164,12 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
             UsageError: an option is unknown or names nothing.
         """
         super().reset(seed=seed)
-        given = dict(options or {})
-        for name in given:
-            if name not in _RESET_OPTIONS:
-                raise UsageError(f'reset has no option "{name}": {nearest(name, _RESET_OPTIONS)}')
+        given = checked_reset_options(options)
         self._split = given.get("split", self.settings.split)
         self._episodes = self._load(self._split)
-        self._whole_episode = self._choose(given.get("episode"))
         self._max_chunks = given.get("max_chunks", self.settings.max_chunks)
-        self._begin(
-            self._whole_episode.first(self._max_chunks) if self._max_chunks else self._whole_episode
-        )
+        self._whole_episode, episode = self._choose(given.get("episode"), self._max_chunks)
+        self._begin(episode)
         self._feedback: list[str] = []
         self._last: tuple[tuple[ToolResult, ...], dict[str, float]] = ((), _no_terms())
         observation = self._observation()
@@ -178,19 +177,18 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
             self._show(())
         return observation, {**self._reset_info(), **self._step_info((), _no_terms())}
 
-    def _choose(self, wanted: Any) -> Episode:
-        if isinstance(wanted, Episode):
-            return wanted
-        if wanted is None:
-            drawn: Episode = self._episodes.sample(self.np_random)
-            return drawn
-        if isinstance(wanted, bool) or not isinstance(wanted, (int, str, np.integer)):
-            raise UsageError(
-                'reset option "episode" must be an id, an index or an Episode, '
-                f"got {type(wanted).__name__}"
-            )
-        named: Episode = self._episodes.episode(wanted)
-        return named
+    def _choose(
+        self, wanted: Episode | int | str | None, max_chunks: int
+    ) -> tuple[Episode, Episode]:
+        """Return the wanted episode, or a drawn one, whole and cut after ``max_chunks``."""
+        if wanted is not None:
+            named = wanted if isinstance(wanted, Episode) else self._episodes.episode(wanted)
+            return named, named.first(max_chunks) if max_chunks else named
+        for _ in range(_DRAWS):
+            drawn = self._episodes.sample(self.np_random)
+            if not max_chunks or drawn.questions_within(max_chunks):
+                break
+        return drawn, drawn.first(max_chunks) if max_chunks else drawn
 
     def _begin(self, episode: Episode) -> None:
         self.episode = episode
@@ -206,6 +204,8 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         self._removed: list[str] = []
         self._read_tokens = 0
         self._turn = 0
+        self._turn_results: tuple[ToolResult, ...] = ()
+        self._shown: list[str] = []
         self._due: list[int] = []
         self._active = True
         self._open_chunk(0)
@@ -216,6 +216,7 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         self._chunk = self.episode.chunks[index] if index < len(self.episode.chunks) else ""
         limit = self.settings.max_text_characters
         if len(self._chunk) > limit:
+            self._active = False
             raise UsageError(
                 f'episode "{self.episode.id}": chunk {index} has {len(self._chunk)} characters, at '
                 f"most {limit} fit; cut it, or set max_text_characters={len(self._chunk)}"
@@ -243,21 +244,18 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
             repair=self.settings.repair,
             tools=self.tool_names,
         )
-        asking = bool(self._due)
-        allowed = self._ask_tools if asking else self._read_tools
+        allowed = self._ask_tools if self._due else self._read_tools
         results = tuple(execute(call, self.memory, allowed) for call in parsed.calls)
         self._removed.extend(result.removed for result in results if result.removed)
-        terms = _no_terms() | step_terms(
-            results,
-            self._chunk,
-            rules=self.settings.reward_rules,
-            nothing_to_store=asking or self._nothing_to_store(),
-        )
         self._feedback = [feedback_line(result) for result in results]
-        if asking:
-            self._after_question_turn(action, parsed, results)
+        terms = _no_terms()
+        if self._due:
+            self._take_answer(action, parsed, results)
         else:
-            self._after_reading_turn(results)
+            self._turn_results += results
+            if not self._may_go_on(_searched(results)):
+                terms |= self._chunk_terms()
+                self._leave_chunk()
         return self._outcome(results, terms)
 
     def _outcome(
@@ -274,53 +272,66 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         if self.render_mode == "human":
             self._show(results, terms)
         self._last = (results, terms)
-        return self._observation(), weighted_sum(terms, self._weights), terminated, False, info
-
-    def _nothing_to_store(self) -> bool:
-        """Whether the evidence is known and none of it lies in the chunk being read."""
-        return bool(self._evidence_chunks) and self._chunk_index not in self._evidence_chunks
+        published = self.settings.reward_rules == "paper"
+        chunks = 1 if published else len(self.episode.chunks)
+        reward = weighted_sum(terms, self._weights, chunks=chunks)
+        return self._observation(), reward, terminated, False, info
 
     # ------------------------------------------------------------------ the course of an episode
 
-    def _searching(self, results: tuple[ToolResult, ...]) -> bool:
-        """Whether this step searched and may have another turn with the results."""
-        searched = any(r.call.name == "search_memory" and r.status == "ok" for r in results)
-        if searched and self._turn + 1 < self.settings.turns_per_chunk:
+    def _may_go_on(self, wants_to: bool) -> bool:
+        """Whether the same chunk or question is shown once more, with the results of this step."""
+        if wants_to and self._turn + 1 < self.settings.turns_per_chunk:
             self._turn += 1
             return True
         self._turn = 0
         return False
 
-    def _after_reading_turn(self, results: tuple[ToolResult, ...]) -> None:
-        if self._searching(results):
-            return
+    def _chunk_terms(self) -> dict[str, float]:
+        """Return the reward terms that are paid when a chunk is left, over all its turns."""
+        known = bool(self._evidence_chunks)
+        return step_terms(
+            self._turn_results,
+            self._chunk,
+            rules=self.settings.reward_rules,
+            nothing_to_store=known and self._chunk_index not in self._evidence_chunks,
+        )
+
+    def _leave_chunk(self) -> None:
+        """Ask what is due after the chunk, or go on to the next one."""
+        self._turn_results = ()
         due = self.episode.questions_after(self._chunk_index)
         if due and self._asks_agent:
             self._due = list(due)
             self._chunk = ""
+            self._shown = [self._memory_view()]
             return
         if due:
             self._sheet.ask_reader(self.reader, due, self.memory, self._removed)
         self._advance()
 
-    def _after_question_turn(
+    def _take_answer(
         self, action: Any, parsed: ParsedAction, results: tuple[ToolResult, ...]
     ) -> None:
+        """Grade the answer to the question that is asked; the last one of a step counts."""
         answers = [
-            result.call.arguments["text"]
+            str(result.call.arguments["text"])
             for result in results
             if isinstance(result.call, ToolCall) and result.call.name == "answer"
-        ]  # fmt: skip
+        ]
         if not answers and isinstance(action, str) and not parsed.calls:
             answers = [plain_text(action)]  # a model that simply replies has answered
-        if not answers and self._searching(results):
+        self._shown += self._feedback
+        # A search, or a call that could not be understood, does not use the question up.
+        unclear = any(result.status == "error" for result in results)
+        if not answers and self._may_go_on(unclear or _searched(results)):
             return
         self._turn = 0
-        shown = [self._memory_view(), *self._feedback]
-        self._sheet.take(
-            self._due.pop(0), answers[-1] if answers else "", self.memory, shown, self._removed
-        )
-        if not self._due:
+        answer = answers[-1] if answers else ""
+        self._sheet.take(self._due.pop(0), answer, self.memory, self._shown, self._removed)
+        if self._due:
+            self._shown = [self._memory_view()]
+        else:
             self._advance()
 
     def _advance(self) -> None:
@@ -431,8 +442,15 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
 
     def render(self) -> str | None:
         """Return the frame (``ansi``); in ``human`` mode frames are printed as they come."""
+        if not hasattr(self, "_last"):
+            raise ResetNeeded("call reset() first: there is nothing to render yet")
         if self.render_mode == "ansi":
             return self._frame(*self._last)
+        if self.render_mode is None:
+            gym.logger.warn(
+                "render() does nothing without a render mode; make the environment with "
+                'render_mode="ansi" or "human"'
+            )
         return None
 
     def _frame(
@@ -457,6 +475,10 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
 
         frame = self._frame(results, terms or _no_terms(), colour=sys.stdout.isatty())
         sys.stdout.write(frame + "\n")
+
+
+def _searched(results: tuple[ToolResult, ...]) -> bool:
+    return any(r.call.name == "search_memory" and r.status == "ok" for r in results)
 
 
 def _no_terms() -> dict[str, float]:

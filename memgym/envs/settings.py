@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
+
+from memgym.episode import Episode
 from memgym.errors import UsageError, nearest
 from memgym.memory import CORE_CAPACITY_TOKENS, MEMORY_TYPES, Memory
 from memgym.rewards import checked_weights
 
-__all__ = ["PRESETS", "Settings", "make_settings"]
+__all__ = ["PRESETS", "Settings", "checked_reset_options", "make_settings"]
 
 
 @dataclass(frozen=True)
@@ -167,3 +170,25 @@ def _check_memory_types(settings: Settings, value: Any) -> None:
         raise UsageError(f"memory_types must list some of {', '.join(MEMORY_TYPES)}, got {value!r}")
     # A list is what JSON gives back; the frozen dataclass keeps a tuple.
     object.__setattr__(settings, "memory_types", tuple(value))
+
+
+_RESET_OPTIONS: dict[str, tuple[type, ...]] = {
+    "episode": (int, str, np.integer, Episode),
+    "max_chunks": (int,),
+    "split": (str,),
+}
+
+
+def checked_reset_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options of ``reset``; raise :class:`UsageError` for unknown names and types."""
+    if options is not None and not isinstance(options, Mapping):
+        raise UsageError(f"reset options must be a mapping, got {type(options).__name__}")
+    given = dict(options or {})
+    for name, value in given.items():
+        if name not in _RESET_OPTIONS:
+            raise UsageError(f'reset has no option "{name}": {nearest(str(name), _RESET_OPTIONS)}')
+        kinds = _RESET_OPTIONS[name]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise UsageError(f'reset option "{name}" must be {wanted}, got {value!r}')
+    return given

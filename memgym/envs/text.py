@@ -3,6 +3,7 @@
 from typing import Any
 
 from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.errors import UsageError
 from memgym.spaces import UnicodeText
 
 __all__ = ["MemAlphaTextEnv"]
@@ -26,6 +27,16 @@ class MemAlphaTextEnv(MemAlphaEnv):
         """Take what :class:`~memgym.envs.mem_alpha.MemAlphaEnv` takes."""
         super().__init__(**settings)
         self.action_space = UnicodeText(65_536)
+
+    def action_mask(self) -> dict[str, Any]:
+        """There is none for text.
+
+        Raises:
+            UsageError: always; ``MemAlpha-v0`` has one.
+        """
+        raise UsageError(
+            "MemAlphaText-v0 has no action mask: any text is an action; see MemAlpha-v0"
+        )
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Apply the calls found in the text.
