@@ -15,6 +15,7 @@ __all__ = ["covering", "extract_keywords", "is_stop_word", "together", "word_spa
 _MOST_WORDS = 3  # of one keyword
 _SHORTEST = 3  # characters of a word that can be (part of) a keyword, digits excepted
 _WORD = re.compile(r"[^\W_]+(?:(?:['’]|(?<=\d)(?:\.(?=\d)|,(?=\d{3}(?!\d))))[^\W_]+)*")
+_POSSESSIVE = re.compile(r"['’]s\b")
 _APOSTROPHES = str.maketrans("", "", "'’")
 
 # Words without content of their own, among them those that only introduce what somebody did.
@@ -87,7 +88,8 @@ def extract_keywords(
     """
     summary = summary.lower() if summary.isupper() else summary
     held = _runs(passages)
-    banned = set(words_of(without))
+    # "Li Lei's" gives "Lei" away, as the scorer reads it.
+    banned = {*words_of(without), *words_of(_POSSESSIVE.sub("", without))}
     found: dict[str, str] = {}
     for run in _content_runs(summary, banned):
         keys = [key for _, key in run]
