@@ -15,6 +15,7 @@ __all__ = [
     "digest",
     "field",
     "find_files",
+    "is_archive",
     "matching_files",
     "read_csv_rows",
     "read_json",
@@ -22,6 +23,9 @@ __all__ = [
     "read_lines",
     "read_text",
 ]
+
+
+_MOST_BYTES = 1_000_000_000  # of a file that is read whole; its JSON takes about ten times that
 
 
 def data_path(data: Path | None, folder: str, path: str, source: str, origin: str) -> Path:
@@ -48,7 +52,26 @@ def data_path(data: Path | None, folder: str, path: str, source: str, origin: st
         found = data / folder
     if not found.exists():
         raise UsageError(f'source "{source}": nothing at {found}; put there {origin}')
+    if found.is_file() and is_archive(found):
+        raise UsageError(
+            f'source "{source}": {found} is an archive; unpack it and name the folder with {origin}'
+        )
     return found
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a zip, tar, gzip, bzip2, xz or zstd archive, by its first bytes or name."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    known = (
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"\x1f\x8b",
+        b"BZh",
+        b"\xfd7zXZ\x00",
+        b"\x28\xb5\x2f\xfd",
+    )
+    return start.startswith(known) or path.suffix == ".tar"
 
 
 def matching_files(path: Path, prefix: str, suffix: str, origin: str) -> list[Path]:
@@ -83,9 +106,14 @@ def read_text(path: Path) -> str:
     """Return the text of a UTF-8 file; a byte-order mark is not part of it.
 
     Raises:
-        UsageError: the file is missing, a folder, or not UTF-8.
+        UsageError: the file is missing, a folder, not UTF-8, or too large to be read whole.
     """
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError(
+                f"{path} has {path.stat().st_size:,} bytes; it would be read whole, and at most "
+                f"{_MOST_BYTES:,} fit: split it into several files"
+            )
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not a UTF-8 text file (byte {error.start})") from error
