@@ -11,11 +11,12 @@ from gymnasium.error import ResetNeeded
 
 import memgym
 from memgym.baselines import BASELINES
+from memgym.baselines.chunks import Verbatim
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.envs.settings import PRESETS, Settings, make_settings
 from memgym.episode import Episode, Question
 from memgym.errors import UsageError
-from memgym.evaluation import environment_for, play_episode
+from memgym.evaluation import play_episode
 from tests.episodes import CHUNKS, village
 
 SMALL: dict[str, Any] = {"source_options": {"tokens": 1_000, "chunk_tokens": 300, "questions": 4}}
@@ -138,43 +139,6 @@ def test_one_turn_disables_the_search_tool() -> None:
     assert info["tool_results"][0]["status"] == "error"
     assert "not offered" in observation["feedback"]
     assert "search_memory" not in env.instructions
-
-
-def test_the_agent_can_answer_its_own_questions() -> None:
-    env = make(answer_mode="agent", turns_per_chunk=2)
-    observation, _ = begin(env)
-    assert observation["question"] == ""
-    observation, *_ = env.step([insert("Ada Holm opened a bakery in Lund.")])
-    assert observation["question"] == "Answer briefly.\n\nWhere did Ada Holm open a bakery?"
-    assert observation["chunk"] == ""
-    observation, *_, info = env.step([insert("cheating"), search("bakery")])
-    assert info["tool_results"][0]["status"] == "error"  # the memory is read-only now
-    assert "Where did Ada Holm" in observation["question"]
-    observation, *_ = env.step([answer("It was Lund.")])
-    assert (observation["question"], observation["chunk"]) == ("", CHUNKS[1])
-    env.step(())
-    observation, *_ = env.step(())
-    assert "Where does Ben Holm work?" in observation["question"]
-    observation, *_ = env.step([search("x"), answer("")])  # an empty answer is no answer
-    observation, _, terminated, _, info = env.step(())
-    assert not terminated
-    observation, _, terminated, _, info = env.step([answer(r"\boxed{7}")])
-    assert terminated
-    assert [a["score"] for a in info["answers"]] == [1.0, 0.0, 1.0]
-    assert info["answers"][1]["prediction"] == ""
-
-
-def test_plain_text_answers_a_question_in_the_text_form() -> None:
-    env = gym.make("MemAlphaText-v0", answer_mode="agent", **SMALL)
-    env.reset(seed=0, options={"episode": village()})
-    env.step("Nothing to keep.")
-    env.step("<think>bakery... Lund!</think>It was Lund.")
-    env.step("")
-    env.step("")
-    env.step("Alder Hall")
-    *_, info = env.step(r"\boxed{7}")
-    assert [a["score"] for a in info["answers"]] == [1.0, 1.0, 1.0]
-    assert info["answers"][0]["prediction"] == "It was Lund."
 
 
 def test_the_text_form_takes_tool_calls_and_only_text() -> None:
@@ -331,6 +295,9 @@ def test_the_paper_preset_holds_the_published_constants() -> None:
     assert settings.reader_options == {"budget_tokens": 30_000, "top_k": 20}
     assert settings.token_counter == "o200k_base"
     assert (settings.tokeniser, settings.reward_rules) == ("paper", "paper")
+    assert settings.view_item_characters == settings.max_text_characters  # items in full
+    assert BASELINES["chunks"].settings == {"reader_options": {"top_k": 2}}
+    assert Verbatim.window_tokens == 30_000
     assert make_settings("paper", {"view_recent": 9}).view_recent == 9
     assert set(PRESETS) == {"default", "paper"}
     assert make_settings("default", {}) == Settings()
@@ -417,87 +384,12 @@ def test_the_readme_example_and_module_docstring() -> None:
     assert doctest.testmod(memgym).failed == 0
 
 
-def search_only(env: MemAlphaEnv) -> float:
-    total, done = 0.0, False
-    while not done:
-        _, reward, done, _, _ = env.step([search("anything")])
-        total += reward
-    return total
-
-
-def test_the_return_ranks_policies_as_their_answers_do() -> None:
-    totals = dict.fromkeys(["oracle", "sentences", "flat", "searching"], 0.0)
-    for index in range(4):
-        for name in ("oracle", "sentences", "flat"):
-            env = environment_for(BASELINES[name], split="test")
-            totals[name] += play_episode(BASELINES[name](), env, index).reward
-        env = make(split="test", source_options={})
-        env.reset(options={"episode": index})
-        totals["searching"] += search_only(env)
-    assert totals["oracle"] > totals["sentences"] > totals["flat"] > totals["searching"]
-
-
-def test_a_chunk_is_paid_once_however_many_turns_it_takes() -> None:
-    env = make(turns_per_chunk=3)
-    begin(env)
-    _, first, *_, info = env.step([insert("Ada Holm opened a bakery."), search("bakery")])
-    assert (first, info["reward_terms"]["format"]) == (0.0, 0.0)
-    _, second, *_, info = env.step([{"name": "memory_delete", "arguments": {}}])
-    assert info["reward_terms"]["format"] == 0.5  # one of two writing calls, the search aside
-    assert second == pytest.approx((0.5 + 0.1 * info["reward_terms"]["content"]) / 3)
-
-
-def test_searching_alone_is_no_writing() -> None:
-    env = make(turns_per_chunk=2)
-    begin(env)
-    env.step([search("a")])
-    *_, info = env.step([search("a")])
-    assert info["chunk_index"] == 1
-    assert (info["reward_terms"]["format"], info["reward_terms"]["content"]) == (0.0, 0.0)
-
-
-def test_the_paper_rules_pay_every_chunk_in_full() -> None:
-    env = make(preset="paper")
-    begin(env)
-    _, reward, *_ = env.step([insert("Ada Holm opened a bakery.")])
-    assert reward == pytest.approx(1.1)
-
-
 @pytest.mark.parametrize("max_chunks", [1, 3])
 def test_a_drawn_episode_can_be_cut_short_for_every_seed(max_chunks: int) -> None:
     env = MemAlphaEnv(max_chunks=max_chunks)
     for seed in range(40):
         _, info = env.reset(seed=seed)
         assert (info["n_chunks"], info["n_questions"] > 0) == (max_chunks, True)
-
-
-def test_a_call_that_cannot_be_understood_does_not_use_the_question_up() -> None:
-    env = make(answer_mode="agent", turns_per_chunk=3)
-    begin(env)
-    env.step(())
-    observation, *_ = env.step([{"name": "answer", "arguments": {"txt": "Lund"}}])
-    assert "bakery" in observation["question"]
-    assert "text" in observation["feedback"]
-    env.step([answer("Lund")])
-    env.step(())
-    env.step(())
-    env.step([answer("")])
-    env.step([answer("")])
-    observation, *_ = env.step([answer("")])  # the third turn is the last
-    assert "oven" in observation["question"]
-
-
-def test_what_a_search_showed_counts_as_shown() -> None:
-    env = make(answer_mode="agent", turns_per_chunk=3, view_recent=0, view_relevant=0)
-    begin(env)
-    env.step([insert("On 3 May 2031 Ada Holm opened a bakery in Lund.")])
-    env.step([search("bakery")])
-    env.step([answer("Oslo")])
-    env.step(())
-    env.step(())
-    env.step([answer("x")])
-    *_, info = env.step([answer("x")])
-    assert info["answers"][0]["cause"] == "misread"
 
 
 def test_progress_is_a_share_of_the_budget_if_there_is_one() -> None:

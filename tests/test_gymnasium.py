@@ -126,7 +126,7 @@ def test_vector_environments_agree(name: str, mode: AutoresetMode) -> None:
     shared = vector_rollout(AsyncVectorEnv([make] * 2, autoreset_mode=mode), 8)
     piped = vector_rollout(AsyncVectorEnv([make] * 2, shared_memory=False, autoreset_mode=mode), 8)
     assert sync == shared == piped
-    assert all("[" in text or text for text in sync[0][0])  # real text, not zeroed buffers
+    assert all(len(text) > 100 for text in sync[0][0])  # real text, not zeroed buffers
 
 
 def test_autoreset_can_be_left_to_the_caller() -> None:
@@ -171,9 +171,8 @@ def test_masked_samples_are_legal_in_the_current_state() -> None:
     for _ in range(10):
         action = env.action_space.sample(mask=base.action_mask())
         *_, info = env.step(action)
-        for result in info["tool_results"]:
-            gone = any(r["name"] == "memory_delete" for r in info["tool_results"])
-            assert result["status"] != "error" or gone or "not empty" in result["message"]
+        problems = [r["message"] for r in info["tool_results"] if r["status"] == "error"]
+        assert not problems
 
 
 def test_importing_memgym_is_light() -> None:
