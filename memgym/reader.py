@@ -62,6 +62,9 @@ def retrieve(memory: Memory, question: str, *, top_k: int, budget_tokens: int) -
     BM25 over each store separately with the bare question, ``top_k`` each; the two lists are
     interleaved by rank and cut at ``budget_tokens``. The last item that does not fit whole is cut
     to what is left of the budget.
+
+    The published reader shows both lists whole and lowers ``top_k`` until they fit; the ``paper``
+    preset takes over its numbers (20 per store, 30,000 tokens), not that procedure.
     """
     lists = [memory.search(question, name, top_k) for name in STORES]
     left = budget_tokens
