@@ -7,6 +7,7 @@ orientation only.
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -63,7 +64,11 @@ def environment(episode: Episode, items: int) -> MemAlphaEnv:
 
 
 def test_step_overhead(benchmark: BenchmarkFixture) -> None:
-    """A step with 5 calls on a 3,000-character chunk against the sum of its own parts."""
+    """A step with 5 calls on a 3,000-character chunk against the sum of its own parts.
+
+    The bound of 2 holds with the view's look-up of relevant items among the parts. Against token
+    counting, indexing and validation alone it is not reached; that ratio is printed beside it.
+    """
     steps = 150
     episode = long_episode(steps + 2)
     contents = fresh_items(5 * steps * 12, seed=7)
@@ -75,7 +80,7 @@ def test_step_overhead(benchmark: BenchmarkFixture) -> None:
         chosen = actions[number * steps : (number + 1) * steps]
         return seconds(lambda: [env.step(action) for action in chosen]) / steps
 
-    def parts(number: int) -> float:
+    def parts(number: int, *, look_up: bool = True) -> float:
         index = BM25Index()
         for n, text in enumerate(fresh_items(30, seed=30)):
             index.insert(f"s{n}", text)
@@ -88,12 +93,16 @@ def test_step_overhead(benchmark: BenchmarkFixture) -> None:
                     count(call["arguments"]["content"])
                     index.insert(f"{step}/{n}", call["arguments"]["content"])
                 count(episode.chunks[step + 1])
-                index.relevant(episode.chunks[step + 1], 10)
+                # Inserts defer their counting to the next read, so there is one in any case.
+                index.relevant(episode.chunks[step + 1] if look_up else "", 10)
 
         return seconds(run) / steps
 
     ratio = alternate(whole, parts, rounds=7)
-    report(benchmark, "a step / its own parts", ratio)
+    strict = alternate(whole, partial(parts, look_up=False), rounds=7)
+    benchmark.extra_info["ratio_without_look_up"] = round(strict.median, 3)
+    print(f"\na step / counting + indexing + validation alone: {strict}")  # noqa: T201
+    report(benchmark, "a step / its own parts, look-up included", ratio)
     env = environment(episode, items=30)
     measure(benchmark, env.step, setup=lambda: ((actions.pop(),), {}), rounds=100)
     assert ratio.median <= 2.0
