@@ -1,58 +1,49 @@
-"""Finding the agents of a run: built-in ones by name, a user's own by import path."""
+"""Finding agents: built-in ones by name, a user's own by import path."""
 
 import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from memgym.agent import Agent
+from memgym.agents import AGENTS
+from memgym.agents.llm_agent import LLMAgent
 from memgym.baselines import BASELINES
 from memgym.errors import UsageError, nearest
 
-__all__ = ["agent_code", "load_agent", "load_agents"]
+__all__ = ["agent_code", "load_agent"]
 
 
-def load_agent(spec: str) -> type[Agent]:
+def load_agent(spec: str, *, with_model: bool = False) -> type[Agent]:
     """Return the agent class that ``spec`` names.
 
     Args:
-        spec: A baseline's name, or ``package.module:Class``, looked for in the current folder too.
+        spec: A name of :data:`memgym.baselines.BASELINES` or :data:`memgym.agents.AGENTS`, or
+            ``package.module:Class``, looked for in the current folder too.
+        with_model: Whether a language model is given. A name that stands for an agent with and one
+            without a model (``closed_book``) means the one that can be had.
 
     Raises:
-        UsageError: there is no such agent, or it cannot be imported.
+        UsageError: there is no such agent, it cannot be imported, or it needs a model.
     """
     module_name, colon, class_name = spec.partition(":")
-    if colon:
-        return _import_agent(spec, module_name, class_name)
-    if spec not in BASELINES:
+    agent = _import_agent(spec, module_name, class_name) if colon else _built_in(spec, with_model)
+    if issubclass(agent, LLMAgent) and not with_model:
         raise UsageError(
-            f'unknown agent "{spec}": {nearest(spec, BASELINES)}, or your own as module:Class'
+            f'agent "{spec}" needs a language model: name one with --model (and --base-url of its '
+            "server), see memgym agents models"
         )
-    return BASELINES[spec]
+    return agent
 
 
-def load_agents(specs: Sequence[str]) -> dict[str, type[Agent]]:
-    """Return spec -> class, in order.
-
-    Raises:
-        UsageError: no agent, an unknown one, or two of the same name.
-    """
-    if not specs:
-        raise UsageError(f"no agent is named; {nearest('', BASELINES)}")
-    agents: dict[str, type[Agent]] = {}
-    names: dict[str, str] = {}
-    for spec in specs:
-        agent = load_agent(spec)
-        if agent.name in names:
-            raise UsageError(
-                f'agents "{names[agent.name]}" and "{spec}" are both called "{agent.name}" in '
-                "tables; leave one out or give its class another name"
-            )
-        names[agent.name] = spec
-        agents[spec] = agent
-    return agents
+def _built_in(name: str, with_model: bool) -> type[Agent]:
+    tables = (AGENTS, BASELINES) if with_model else (BASELINES, AGENTS)
+    for table in tables:
+        if name in table:
+            return table[name]
+    known = dict.fromkeys([*BASELINES, *AGENTS])
+    raise UsageError(f'unknown agent "{name}": {nearest(name, known)}, or your own as module:Class')
 
 
 def _import_agent(spec: str, module_name: str, class_name: str) -> type[Agent]:

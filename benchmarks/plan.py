@@ -8,15 +8,18 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import memgym
+import memgym.agents
 import memgym.baselines
-from memgym.agent import Agent
-from memgym.benchmarks.agents import agent_code, load_agents
+from memgym.benchmarks.agents import agent_code
+from memgym.benchmarks.entries import AgentEntry, checked_entries
 from memgym.benchmarks.suites import EpisodeReference, ResolvedSuite
 from memgym.envs.settings import PRESETS, Settings, make_settings
 from memgym.errors import UsageError
@@ -26,6 +29,7 @@ __all__ = ["RunPlan", "Task", "make_plan"]
 
 _FORMAT = 1
 _SOURCE_SETTINGS = ("source", "split", "source_options", "data")
+_WITHOUT_MODEL = (("reader", "verbatim"), ("content_judge", "rules"), ("answer_judge", "exact"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +37,13 @@ class Task:
     """One agent on one episode.
 
     Attributes:
-        agent: How the agent is loaded: name or import path.
-        agent_name: What results call it.
+        entry: The agent, its model and options.
         episode: The episode.
         settings: Environment settings as JSON text.
         seed: Of the agent's own choices.
     """
 
-    agent: str
-    agent_name: str
+    entry: AgentEntry
     episode: EpisodeReference
     settings: str
     seed: int
@@ -49,7 +51,14 @@ class Task:
     @property
     def key(self) -> tuple[str, str]:
         """Agent name and episode id; unique within a run."""
-        return self.agent_name, self.episode.id
+        return self.entry.name, self.episode.id
+
+    @property
+    def uses_model(self) -> bool:
+        """Whether a language model plays, reads or judges."""
+        chosen = json.loads(self.settings)
+        parts = ((chosen.get(name) or default) != default for name, default in _WITHOUT_MODEL)
+        return self.entry.model is not None or any(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +67,14 @@ class RunPlan:
 
     Attributes:
         suites: In table order.
-        agents: How each is loaded -> its class, in table order.
+        agents: In table order.
         seed: Of the agents' own choices; the episodes are fixed by the suite.
         preset: Name of the settings preset.
         settings: Environment settings given by the user, over those of preset and suite.
     """
 
     suites: tuple[ResolvedSuite, ...]
-    agents: Mapping[str, type[Agent]]
+    agents: tuple[AgentEntry, ...]
     seed: int
     preset: str
     settings: Mapping[str, Any]
@@ -75,8 +84,8 @@ class RunPlan:
         for suite in self.suites:
             settings = json.dumps(self._suite_settings(suite), sort_keys=True)
             for episode in suite.episodes:
-                for spec, agent in self.agents.items():
-                    yield Task(spec, agent.name, episode, settings, self.seed)
+                for entry in self.agents:
+                    yield Task(entry, episode, settings, self.seed)
 
     def reader_settings(self, suite: ResolvedSuite) -> Settings:
         """Return the checked settings of a suite, without those that belong to an agent."""
@@ -94,11 +103,11 @@ class RunPlan:
             "memgym": memgym.__version__,
             "code": _code_digest(),
             "suites": [self._describe_suite(suite) for suite in self.suites],
-            "agents": [_describe_agent(spec, agent) for spec, agent in self.agents.items()],
+            "agents": [_describe_agent(entry) for entry in self.agents],
             "seed": self.seed,
             "preset": self.preset,
-            "settings": dict(self.settings),
-            "reader": {"name": first.reader, "options": dict(first.reader_options)},
+            "settings": _public(self.settings),
+            "reader": {"name": first.reader, "options": _public(first.reader_options)},
             "token_counter": first.token_counter,
         }
 
@@ -110,7 +119,7 @@ class RunPlan:
             "hash": suite.content_hash,
             "entries": entries,
             "episodes": len(suite.episodes),
-            "settings": self._suite_settings(suite),
+            "settings": _public(self._suite_settings(suite)),
         }
 
     def folder_name(self) -> str:
@@ -122,7 +131,7 @@ class RunPlan:
 
 def make_plan(
     suites: Sequence[ResolvedSuite],
-    agents: Sequence[str],
+    agents: Sequence[str | AgentEntry],
     *,
     seed: int = 0,
     preset: str = "default",
@@ -132,7 +141,8 @@ def make_plan(
 
     Args:
         suites: At least one.
-        agents: Names or import paths, see :func:`memgym.benchmarks.agents.load_agent`.
+        agents: Names or import paths, see :func:`memgym.benchmarks.agents.load_agent`; an entry
+            where there is more to say.
         seed: Of the agents' own choices.
         preset: One of :data:`memgym.envs.settings.PRESETS`.
         settings: Further environment settings; plain JSON values.
@@ -148,21 +158,44 @@ def make_plan(
     ids = [episode.id for suite in suites for episode in suite.episodes]
     if not ids or len(set(ids)) < len(ids):
         raise UsageError("a run needs at least one suite, and each suite once")
-    plan = RunPlan(tuple(suites), load_agents(agents), seed, preset, given)
+    entries = [AgentEntry(item) if isinstance(item, str) else item for item in agents]
+    plan = RunPlan(tuple(suites), checked_entries(entries), seed, preset, given)
     for suite in plan.suites:
         checked = plan.reader_settings(suite)
         make_reader(checked.reader, **checked.reader_options)
     return plan
 
 
-def _describe_agent(spec: str, agent: type[Agent]) -> dict[str, Any]:
-    return {
-        "name": agent.name,
-        "spec": spec,
+def _describe_agent(entry: AgentEntry) -> dict[str, Any]:
+    agent = entry.agent_class
+    described = {
+        "name": entry.name,
+        "spec": entry.spec,
         "privileged": agent.privileged,
         "settings": _plain(agent.settings),
         "code": agent_code(agent),
     }
+    if entry.options:
+        described["options"] = _plain(entry.options)
+    if entry.model is not None:
+        described["model"] = {**entry.model.identity(), "code": _agents_digest()}
+    return described
+
+
+def _public(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without where a model is: no host or path goes into a result.
+
+    So a run can be continued when its server has moved.
+    """
+    public: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name == "base_url":
+            continue
+        if name == "model" and isinstance(value, str) and os.sep in value and Path(value).exists():
+            public[name] = Path(value).name
+        else:
+            public[name] = _public(value) if isinstance(value, Mapping) else value
+    return public
 
 
 def _plain(value: Any) -> Any:
@@ -179,8 +212,18 @@ def _code_digest() -> str:
 
     Without it, a run repeated after an edit would show the results of the old code.
     """
+    return _digest((memgym, memgym.baselines))
+
+
+@functools.cache
+def _agents_digest() -> str:
+    """Return the same of the agents with a model, whose edits do not concern the others."""
+    return _digest((memgym.agents,))
+
+
+def _digest(packages: Iterable[ModuleType]) -> str:
     content = hashlib.sha256()
-    for package in (memgym, memgym.baselines):
+    for package in packages:
         folder = Path(next(iter(package.__path__)))
         for file in sorted(folder.rglob("*.py")):
             name = file.relative_to(folder).as_posix()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memgym.agents.chat import ModelSettings
 from memgym.benchmarks.plan import RunPlan
 from memgym.benchmarks.run_folder import Key, write_whole
 from memgym.benchmarks.statistics import RESAMPLES, Estimate
@@ -18,6 +19,7 @@ from memgym.benchmarks.summary import AgentSummary, SuiteSummary
 from memgym.diagnosis import CAUSES
 from memgym.errors import UsageError
 from memgym.reader import make_reader
+from memgym.usage import Usage
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -46,9 +48,10 @@ class Table:
 
 
 def tables(summary: SuiteSummary) -> list[Table]:
-    """Return the tables of one suite: scores, what became of the questions, scores per entry.
+    """Return the tables of one suite: scores, what became of the questions, models, entries.
 
-    The last one is left out where every ability has a single entry: it would repeat the first.
+    The last one is left out where every ability has a single entry: it would repeat the first; that
+    of language models where none was asked.
     """
     suite = summary.suite.suite
     title = f"{suite.name} (version {suite.version})"
@@ -56,6 +59,8 @@ def tables(summary: SuiteSummary) -> list[Table]:
         Table(f"{title}: scores, %", _score_columns(summary), _score_rows(summary)),
         Table(f"{title}: memory, and questions not answered in full, %", *_fates(summary.rows)),
     ]
+    if any(row.usage for row in summary.rows):
+        found.append(Table(f"{title}: language models", *_model_cells(summary.rows)))
     first = summary.rows[0]
     if len(first.entries) > len(first.abilities):
         found.append(_entry_table(title, summary.rows))
@@ -90,6 +95,33 @@ def _fates(
         for row in rows
     )
     return ("agent", "memory, % of input", *heads, "seconds"), tuple(cells)
+
+
+_MODEL_COLUMNS = (
+    "agent", "memory tokens", "calls", "tokens in", "cached, %", "tokens out", "reader tokens",
+    "retries", "failed calls", "invalid tool calls, %",
+)  # fmt: skip
+
+
+def _model_cells(
+    rows: Sequence[AgentSummary],
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Return what the agents' models used; readers and judges together are one column."""
+    cells = []
+    for row in rows:
+        own = row.usage.get("agent", Usage())
+        others = sum((used for part, used in row.usage.items() if part != "agent"), Usage())
+        cells.append(
+            (
+                _name(row), f"{row.memory_tokens:,.0f}", f"{own.calls:,}",
+                f"{own.prompt_tokens:,}",
+                _percent(own.cached_tokens / own.prompt_tokens) if own.prompt_tokens else "-",
+                f"{own.completion_tokens:,}", f"{others.tokens:,}",
+                f"{own.retries + others.retries:,}", f"{own.failures + others.failures:,}",
+                _percent(row.invalid_calls),
+            )
+        )  # fmt: skip
+    return _MODEL_COLUMNS, tuple(cells)
 
 
 def _entry_table(title: str, rows: Sequence[AgentSummary]) -> Table:
@@ -145,17 +177,41 @@ def footer(plan: RunPlan, summaries: Sequence[SuiteSummary], command: str) -> li
         "A question not answered in full counts under one cause: never written to the memory, "
         "lost from it, not retrieved by the reader, or misread."
     )
-    own = [
-        f"{agent.name} ({_settings(agent.settings)})"
-        for agent in plan.agents.values()
-        if agent.settings
-    ]
-    if own:
-        lines.append(f"Settings of their own: {', '.join(own)}.")
-    if any(agent.privileged for agent in plan.agents.values()):
-        lines.append("† is shown the golds: an upper bound, not a method.")
+    lines += _agent_lines(plan)
     lines.append(f"Seed {plan.seed}. Again: {command}")
     return lines
+
+
+def _agent_lines(plan: RunPlan) -> list[str]:
+    """Return the lines on the agents' own settings, their models, and those that see the golds."""
+    lines = []
+    own = []
+    for entry in plan.agents:
+        agent = entry.agent_class
+        reading = agent.reader_settings.get(plan.reader_settings(plan.suites[0]).reader, {})
+        chosen = {**agent.settings, **reading, **entry.options}
+        if chosen:
+            own.append(f"{entry.name} ({_settings(chosen)})")
+    if own:
+        lines.append(f"Settings of their own: {', '.join(own)}.")
+    models: dict[str, list[str]] = {}
+    for entry in plan.agents:
+        if entry.model is not None:
+            models.setdefault(_model(entry.model), []).append(entry.name)
+    lines += [f"Model of {', '.join(names)}: {model}." for model, names in models.items()]
+    if models:
+        lines.append(
+            "Tokens are the models' own; cached: prompt tokens that the server says it took from "
+            "its prefix cache; replies from disk cost nothing. Failed calls: no reply could be had."
+        )
+    if any(entry.agent_class.privileged for entry in plan.agents):
+        lines.append("† is shown the golds: an upper bound, not a method.")
+    return lines
+
+
+def _model(model: ModelSettings) -> str:
+    sampling = f"temperature {model.temperature:g}" if model.temperature else "greedy"
+    return f"{model.title} ({model.backend}, {sampling}, replies of at most {model.max_tokens:,})"
 
 
 def _reader_line(plan: RunPlan, summaries: Sequence[SuiteSummary]) -> str:
@@ -164,6 +220,9 @@ def _reader_line(plan: RunPlan, summaries: Sequence[SuiteSummary]) -> str:
     budget = getattr(reader, "budget_tokens", None)
     within = f", {budget:,} {settings.token_counter} tokens of retrieved text" if budget else ""
     line = f"Reader: {settings.reader}{within}."
+    model = settings.reader_options.get("model") or getattr(reader, "model", "")
+    if model:
+        line = f"{line.removesuffix('.')}, answered by {Path(str(model)).name}."
     if settings.reader == "verbatim":
         line += " It has no model: a score says whether the memory holds and surfaces the answer."
     if settings.memory_budget:

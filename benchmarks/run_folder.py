@@ -6,6 +6,8 @@ file                 content
 ``run.json``         what was asked for (:meth:`memgym.benchmarks.plan.RunPlan.description`)
 ``results.jsonl``    one line per agent and episode; the same bytes for the same ``run.json``
 ``timings.csv``      wall seconds of each, which are never the same
+``usage.csv``        what language models used in each, if there are any
+``replies/``         their replies, from which a stopped episode is resumed
 ===================  ==========================================================================
 
 Results are appended and flushed one by one, so a kill loses at most the episodes in flight; a half
@@ -18,10 +20,12 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from memgym.errors import UsageError
+from memgym.usage import Usage
 
 __all__ = ["Key", "RunFolder", "write_whole"]
 
@@ -30,6 +34,8 @@ Key = tuple[str, str]
 
 _RUN, _RESULTS, _TIMINGS = "run.json", "results.jsonl", "timings.csv"
 _TIMING_COLUMNS = ("agent", "episode_id", "seconds")
+_USAGE = "usage.csv"
+_USAGE_COLUMNS = ("agent", "episode_id", "part", *(item.name for item in fields(Usage)))
 
 
 class RunFolder:
@@ -44,6 +50,7 @@ class RunFolder:
         path: The folder.
         records: The results so far, by key.
         seconds: Wall seconds by key, as far as known.
+        usage: What language models used by key, and by part of it: ``agent``, ``reader``, …
 
     Raises:
         UsageError: the folder holds another run or something else, or cannot be written.
@@ -57,6 +64,7 @@ class RunFolder:
             self._identify(description)
             self.records: dict[Key, dict[str, Any]] = self._read_results()
             self.seconds: dict[Key, float] = self._read_timings()
+            self.usage: dict[Key, dict[str, Usage]] = self._read_usage()
         except OSError as error:
             raise _unwritable(path, error) from error
 
@@ -120,18 +128,40 @@ class RunFolder:
                 seconds[row[0], row[1]] = float(row[2])
         return seconds
 
-    def append(self, record: Mapping[str, Any], seconds: float) -> None:
-        """Add one result and flush it; the time goes first, so that no result lacks one."""
+    def _read_usage(self) -> dict[Key, dict[str, Usage]]:
+        file = self.path / _USAGE
+        known = set(self._keys)
+        found: dict[Key, dict[str, Usage]] = {}
+        for row in (
+            csv.reader(line.decode() for line in _whole_lines(file)) if file.exists() else ()
+        ):
+            if len(row) == len(_USAGE_COLUMNS) and (row[0], row[1]) in known:
+                counts = [float(text) if "." in text else int(text) for text in row[3:]]
+                found.setdefault((row[0], row[1]), {})[row[2]] = Usage(*counts)  # type: ignore[arg-type]
+        return found
+
+    def append(
+        self, record: Mapping[str, Any], seconds: float, usage: Mapping[str, Usage] | None = None
+    ) -> None:
+        """Add one result and flush it; what it cost goes first, so that no result lacks that."""
         key = (str(record["agent"]), str(record["episode_id"]))
-        timings = self.path / _TIMINGS
         try:
-            header = [] if timings.exists() else [_TIMING_COLUMNS]
-            _append(timings, _csv([*header, (*key, f"{seconds:.4f}")]))
+            self._append_rows(_TIMINGS, _TIMING_COLUMNS, [(*key, f"{seconds:.4f}")])
+            if usage:
+                self._append_rows(_USAGE, _USAGE_COLUMNS, _usage_rows(key, usage))
             _append(self.path / _RESULTS, _line(record))
         except OSError as error:
             raise _unwritable(self.path, error) from error
         self.records[key] = dict(record)
         self.seconds[key] = seconds
+        self.usage[key] = dict(usage or {})
+
+    def _append_rows(
+        self, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+    ) -> None:
+        file = self.path / name
+        header = [] if file.exists() else [columns]
+        _append(file, _csv([*header, *rows]))
 
     def finish(self) -> list[dict[str, Any]]:
         """Rewrite the complete results and timings in order, and return the results."""
@@ -141,9 +171,20 @@ class RunFolder:
         try:
             write_whole(self.path / _RESULTS, "".join(_line(record) for record in ordered))
             write_whole(self.path / _TIMINGS, _csv([_TIMING_COLUMNS, *times]))
+            used = [row for key in self._keys for row in _usage_rows(key, self.usage.get(key, {}))]
+            if used:
+                write_whole(self.path / _USAGE, _csv([_USAGE_COLUMNS, *used]))
         except OSError as error:
             raise _unwritable(self.path, error) from error
         return ordered
+
+
+def _usage_rows(key: Key, usage: Mapping[str, Usage]) -> list[tuple[str, ...]]:
+    rows = []
+    for part, used in usage.items():
+        counts = used.as_dict().values()
+        rows.append((*key, part, *(f"{n:.3f}" if isinstance(n, float) else str(n) for n in counts)))
+    return rows
 
 
 def write_whole(path: Path, text: str) -> None:

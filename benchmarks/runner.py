@@ -1,7 +1,9 @@
-"""Playing a plan: tasks on worker processes, results into the run folder as they come.
+"""Playing a plan: results into the run folder as they come.
 
-Results depend on neither the number of processes nor their timing. With ``jobs`` above 1 the
-workers are spawned, so a script that calls this needs the usual ``if __name__ == "__main__"``.
+Tasks without a language model are spread over worker processes, the others are left to
+:mod:`memgym.benchmarks.model_runner`. Results depend on neither the number of processes nor their
+timing. With ``jobs`` above 1 the workers are spawned, so a script that calls this needs the usual
+``if __name__ == "__main__"``.
 """
 
 import contextlib
@@ -11,37 +13,24 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from memgym.agent import Agent
-from memgym.benchmarks.agents import load_agent
+from memgym.agents.chat import RunMeter
+from memgym.benchmarks.outcome import AgentError, Outcome, played
 from memgym.benchmarks.plan import RunPlan, Task
 from memgym.benchmarks.run_folder import RunFolder
-from memgym.benchmarks.suites import load_episode
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.errors import UsageError
-from memgym.evaluation import environment_for, play_episode
+from memgym.evaluation import environment_for
 
-__all__ = ["AgentError", "Outcome", "Progress", "default_jobs", "run_plan"]
+__all__ = ["Progress", "default_jobs", "run_plan"]
 
 _QUEUED_PER_WORKER = 4
-
-
-class AgentError(RuntimeError):
-    """An agent (or the environment under it) raised an exception; the message has its traceback."""
-
-
-class Outcome(NamedTuple):
-    """What came out of one task: the result's record and the wall seconds it took."""
-
-    record: dict[str, Any]
-    seconds: float
 
 
 Progress = Callable[[int, int], None]
@@ -56,32 +45,52 @@ def default_jobs() -> int:
 
 
 def run_plan(
-    plan: RunPlan, folder: Path, *, jobs: int = 1, progress: Progress | None = None
+    plan: RunPlan,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    concurrency: int = 16,
+    meter: RunMeter | None = None,
+    progress: Progress | None = None,
 ) -> RunFolder:
     """Play what is missing of a plan and return the folder with every result in it.
 
     Args:
         plan: What to play.
         folder: Where the results go; if it holds part of this very run, the rest is played.
-        jobs: Worker processes; 1 plays in this process.
+        jobs: Worker processes for tasks without a language model; 1 plays in this process.
+        concurrency: Episodes at a time for tasks with one.
+        meter: Counts and limits what their models use.
         progress: Told the state at the start and after every episode.
 
     Raises:
-        UsageError: see :class:`~memgym.benchmarks.run_folder.RunFolder`; ``jobs`` is below 1.
+        UsageError: see :class:`~memgym.benchmarks.run_folder.RunFolder`; ``jobs`` or
+            ``concurrency`` is below 1.
         AgentError: an agent raised an exception; the results so far are kept.
+        RunStoppedError: a language model could not be had, or its budget is spent; the same.
     """
-    if jobs < 1:
-        raise UsageError(f"jobs must be at least 1, got {jobs}")
+    for name, value in (("jobs", jobs), ("concurrency", concurrency)):
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1, got {value}")
     tasks = {task.key: task for task in plan.tasks()}
     store = RunFolder(folder, plan.description(), list(tasks))
     # Entries in turn: long and short episodes mix, so that the time left can be told early.
     missing = sorted((tasks[key] for key in store.missing), key=lambda task: task.episode.index)
     tell = progress or (lambda done, total: None)
     tell(len(store.records), len(tasks))
-    with contextlib.closing(_play_all(missing, min(jobs, len(missing)))) as outcomes:
-        for outcome in outcomes:
-            store.append(outcome.record, outcome.seconds)
-            tell(len(store.records), len(tasks))
+    plain = [task for task in missing if not task.uses_model]
+    others = [task for task in missing if task.uses_model]
+    streams = [_play_all(plain, min(jobs, len(plain)))]
+    if others:
+        from memgym.benchmarks.model_runner import ModelSession
+
+        session = ModelSession(folder, concurrency=concurrency, meter=meter or RunMeter())
+        streams.append(session.play(others))
+    for stream in streams:
+        with contextlib.closing(stream) as outcomes:
+            for outcome in outcomes:
+                store.append(outcome.record, outcome.seconds, outcome.usage)
+                tell(len(store.records), len(tasks))
     store.finish()
     return store
 
@@ -95,24 +104,31 @@ def _play_all(tasks: Sequence[Task], jobs: int) -> Generator[Outcome]:
 
 def _play(task: Task) -> Outcome:
     """Play one task; every exception but a user's mistake becomes an :class:`AgentError`."""
-    agent, env = _agent_and_environment(task.agent, task.settings)
-    episode = load_episode(task.episode)
+    agent, env = _agent_and_environment(_Hashable(task), task.settings)
     try:
-        result = play_episode(agent, env, episode, seed=task.seed)
-    except UsageError:
-        raise
-    except Exception as error:
+        return played(task, agent, env)
+    except AgentError:
         _agent_and_environment.cache_clear()
-        raise AgentError(
-            f"{traceback.format_exc()}\n"
-            f'agent "{task.agent_name}" raised {type(error).__name__} on episode "{episode.id}"'
-        ) from error
-    return Outcome(result.record(), result.seconds)
+        raise
+
+
+class _Hashable:
+    """The entry of a task as a cache key: it holds a mapping and has no hash of its own."""
+
+    def __init__(self, task: Task) -> None:
+        self.entry = task.entry
+        self._key = (task.entry.spec, json.dumps(dict(task.entry.options), sort_keys=True))
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashable) and self._key == other._key
 
 
 @lru_cache(maxsize=32)
-def _agent_and_environment(spec: str, settings: str) -> tuple[Agent, MemAlphaEnv]:
-    agent = load_agent(spec)()
+def _agent_and_environment(key: _Hashable, settings: str) -> tuple[Agent, MemAlphaEnv]:
+    agent = key.entry.make()
     return agent, environment_for(agent, **json.loads(settings))
 
 

@@ -11,6 +11,7 @@ from memgym.benchmarks.statistics import Estimate, Stratum, estimate_mean
 from memgym.benchmarks.suites import EpisodeReference, ResolvedSuite
 from memgym.diagnosis import CAUSES
 from memgym.episode import ABILITIES, Ability
+from memgym.usage import Usage
 
 __all__ = ["AgentSummary", "SuiteSummary", "summarise"]
 
@@ -30,6 +31,9 @@ class AgentSummary:
         memory_share: Mean over episodes of final memory tokens / input tokens.
         causes: Share of all questions that were not answered in full, by cause.
         failed: Share of all questions on which the reader broke down.
+        memory_tokens: Mean over episodes of the final memory's tokens.
+        invalid_calls: Share of all tool calls that were errors.
+        usage: What language models used in all episodes, by part; empty if there are none.
         seconds: Wall time of all episodes, ``None`` if some of it is not known.
     """
 
@@ -41,6 +45,9 @@ class AgentSummary:
     memory_share: float
     causes: Mapping[str, float]
     failed: float
+    memory_tokens: float
+    invalid_calls: float
+    usage: Mapping[str, Usage]
     seconds: float | None
 
 
@@ -64,7 +71,10 @@ class SuiteSummary:
 
 
 def summarise(
-    plan: RunPlan, records: Records, seconds: Mapping[Key, float]
+    plan: RunPlan,
+    records: Records,
+    seconds: Mapping[Key, float],
+    usage: Mapping[Key, Mapping[str, Usage]] | None = None,
 ) -> tuple[SuiteSummary, ...]:
     """Return one summary per suite of the plan.
 
@@ -72,14 +82,20 @@ def summarise(
         plan: What was played.
         records: Every result of it.
         seconds: Wall seconds by result, as far as known.
+        usage: What language models used by result and part, where there were any.
     """
-    return tuple(_summarise_suite(plan, suite, records, seconds) for suite in plan.suites)
+    used = usage or {}
+    return tuple(_summarise_suite(plan, suite, records, seconds, used) for suite in plan.suites)
 
 
 def _summarise_suite(
-    plan: RunPlan, suite: ResolvedSuite, records: Records, seconds: Mapping[Key, float]
+    plan: RunPlan,
+    suite: ResolvedSuite,
+    records: Records,
+    seconds: Mapping[Key, float],
+    usage: Mapping[Key, Mapping[str, Usage]],
 ) -> SuiteSummary:
-    agents = [agent.name for agent in plan.agents.values()]
+    agents = [entry.name for entry in plan.agents]
     strata: dict[Ability, list[Stratum]] = {}
     for (ability, entry), episodes in _by_entry(suite).items():
         scores = [
@@ -92,17 +108,18 @@ def _summarise_suite(
     every = [stratum for group in strata.values() for stratum in group]
     entries = {stratum.name: estimate_mean([[stratum]]) for stratum in every}
     rows = []
-    for index, agent in enumerate(plan.agents.values()):
-        keys = [(agent.name, episode.id) for episode in suite.episodes]
+    for index, entry in enumerate(plan.agents):
+        keys = [(entry.name, episode.id) for episode in suite.episodes]
         rows.append(
             AgentSummary(
-                name=agent.name,
-                privileged=agent.privileged,
+                name=entry.name,
+                privileged=entry.agent_class.privileged,
                 macro=macro[index],
                 abilities={name: found[index] for name, found in abilities.items()},
                 entries={name: found[index] for name, found in entries.items()},
+                usage=_total_usage([usage.get(key, {}) for key in keys]),
                 seconds=_total([seconds.get(key) for key in keys]),
-                **_totals([records[key]["metrics"] for key in keys]),
+                **_totals([records[key] for key in keys]),
             )
         )
     return SuiteSummary(
@@ -126,13 +143,25 @@ def _by_entry(suite: ResolvedSuite) -> dict[tuple[Ability, str], list[EpisodeRef
     return found
 
 
-def _totals(metrics: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def _totals(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    metrics = [record["metrics"] for record in records]
     questions = sum(item["questions"] for item in metrics)
+    calls = sum(record["calls"] for record in records)
     return {
         "memory_share": sum(item["memory_share"] for item in metrics) / len(metrics),
+        "memory_tokens": sum(item["memory_tokens"] for item in metrics) / len(metrics),
         "causes": {cause: sum(item[cause] for item in metrics) / questions for cause in CAUSES},
         "failed": sum(item["failed"] for item in metrics) / questions,
+        "invalid_calls": 1 - sum(r["valid_calls"] for r in records) / calls if calls else 0.0,
     }
+
+
+def _total_usage(episodes: Sequence[Mapping[str, Usage]]) -> dict[str, Usage]:
+    total: dict[str, Usage] = {}
+    for parts in episodes:
+        for part, used in parts.items():
+            total[part] = total.get(part, Usage()) + used
+    return total
 
 
 def _total(seconds: Sequence[float | None]) -> float | None:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from memgym.episode import Episode
@@ -48,11 +49,13 @@ class Agent(ABC):
         name: What tables and results call it.
         privileged: Whether it is shown the golds (an upper bound, marked in every table).
         settings: Environment settings that belong to the method, e.g. how many items are read.
+        reader_settings: Reader options that belong to the method, by the name of the reader.
     """
 
     name: ClassVar[str]
     privileged: ClassVar[bool] = False
     settings: ClassVar[Mapping[str, Any]] = {}
+    reader_settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     def reset(self, briefing: Briefing) -> None:
         """Forget the previous episode and prepare for the next."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import gymnasium as gym
@@ -12,8 +12,9 @@ from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.envs.settings import PRESETS
 from memgym.episode import Episode
 from memgym.errors import UsageError
+from memgym.usage import Usage
 
-__all__ = ["EpisodeResult", "environment_for", "play_episode"]
+__all__ = ["EpisodeResult", "environment_for", "play_episode", "settings_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,12 @@ class EpisodeResult:
         valid_calls: Tool calls that succeeded.
         memory_digest: sha256 of the final memory.
         answers: One record per question (see :class:`memgym.envs.grading.GradedAnswer`).
-        seconds: Wall time of the whole episode. Not part of :meth:`record`, which is the same
-            bytes for the same seed and actions.
+        seconds: Wall time of the whole episode.
+        usage: What the language models in it have used, by part: ``agent``, ``reader``,
+            ``content_judge``, ``answer_judge``; only those that have a model.
+
+    The last two are not part of :meth:`record`, which is the same bytes for the same seed and
+    actions.
     """
 
     agent: str
@@ -54,11 +59,12 @@ class EpisodeResult:
     memory_digest: str
     answers: tuple[Mapping[str, Any], ...]
     seconds: float
+    usage: Mapping[str, Usage] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Return everything but the wall time as JSON values."""
+        """Return everything but wall time and usage as JSON values."""
         record = asdict(self)
-        del record["seconds"]
+        del record["seconds"], record["usage"]
         return record
 
 
@@ -67,12 +73,23 @@ def environment_for(agent: type[Agent] | Agent, **settings: Any) -> MemAlphaEnv:
 
     Mappings (reader options, reward weights) are merged key by key, those of a preset included.
     """
+    return MemAlphaEnv(**settings_for(agent, settings))
+
+
+def settings_for(agent: type[Agent] | Agent, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of :func:`environment_for`."""
     merged = dict(settings)
     preset = PRESETS.get(str(settings.get("preset", "default")), {})
-    for name, value in agent.settings.items():
+    reader = {**preset, **settings, **agent.settings}.get("reader", "verbatim")
+    own = dict(agent.settings)
+    if reader in agent.reader_settings:
+        own["reader_options"] = {
+            **agent.settings.get("reader_options", {}), **agent.reader_settings[reader]
+        }  # fmt: skip
+    for name, value in own.items():
         given = merged.get(name, preset.get(name))
         merged[name] = {**given, **value} if isinstance(given, Mapping) else value
-    return MemAlphaEnv(**merged)
+    return merged
 
 
 def play_episode(
@@ -97,7 +114,7 @@ def play_episode(
     base = env.unwrapped
     if not isinstance(base, MemAlphaEnv):
         raise UsageError(f"play_episode needs a MemAlpha environment, got {type(base).__name__}")
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _usage(agent, base)
     observation, info = env.reset(seed=seed, options={"episode": episode})
     agent.reset(_briefing(agent, base, info, seed))
     reset_info, reward, steps, calls, valid_calls = info, 0.0, 0, 0, 0
@@ -125,7 +142,17 @@ def play_episode(
         memory_digest=base.memory.digest(),
         answers=info["answers"],
         seconds=time.perf_counter() - start,
+        usage={part: used - before[part] for part, used in _usage(agent, base).items()},
     )
+
+
+def _usage(agent: Agent, env: MemAlphaEnv) -> dict[str, Usage]:
+    """Return what each part with a language model has used so far."""
+    parts = {"agent": agent, "reader": env.reader}
+    for judge in ("content_judge", "answer_judge"):
+        parts[judge] = getattr(env, judge, None)
+    found = {name: getattr(part, "usage", None) for name, part in parts.items()}
+    return {name: used for name, used in found.items() if isinstance(used, Usage)}
 
 
 def _briefing(agent: Agent, env: MemAlphaEnv, info: Mapping[str, Any], seed: int) -> Briefing:

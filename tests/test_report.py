@@ -24,7 +24,7 @@ def made_up(plan: RunPlan, scores: dict[str, float]) -> Records:
     """Return results in which each agent has one score on every question, 4 per episode."""
     records: Records = {}
     for task in plan.tasks():
-        score = scores[task.agent_name]
+        score = scores[task.entry.name]
         metrics: dict[str, float] = {
             "memory_tokens": 50.0, "input_tokens": 200.0, "memory_share": 0.25, "questions": 4.0,
             "failed": 0.0,
@@ -35,7 +35,7 @@ def made_up(plan: RunPlan, scores: dict[str, float]) -> Records:
             metrics["lost"] = 3.0
             metrics["misread"] = 1.0
         records[task.key] = {
-            "agent": task.agent_name, "episode_id": task.episode.id, "source": task.episode.source,
+            "agent": task.entry.name, "episode_id": task.episode.id, "source": task.episode.source,
             "split": "test", "ability": task.episode.ability, "score": score, "reward": 1.0,
             "steps": 4, "calls": 9, "valid_calls": 8, "memory_digest": "d",
             "metrics": metrics, "answers": [{"score": score}] * 4,
@@ -74,9 +74,9 @@ def test_rows_keep_the_given_order_and_mark_the_privileged(summary: SuiteSummary
 def test_macro_mean_weighs_abilities_equally(plan: RunPlan) -> None:
     records = made_up(plan, SCORES)
     for task in plan.tasks():
-        if task.agent_name == "flat" and task.episode.entry == "labels":
+        if task.entry.name == "flat" and task.episode.entry == "labels":
             records[task.key]["answers"] = [{"score": 1.0}] * 4
-        if task.agent_name == "flat" and task.episode.entry == "long facts":
+        if task.entry.name == "flat" and task.episode.entry == "long facts":
             records[task.key]["answers"] = [{"score": 0.75}] * 4
     flat = summarise(plan, records, {})[0].rows[0]
     assert flat.abilities["accurate_retrieval"].mean == pytest.approx((0.25 + 0.75) / 2)
@@ -96,7 +96,7 @@ def test_fates_are_shares_of_all_questions(summary: SuiteSummary) -> None:
 def test_reader_failures_get_a_column_when_there_are_any(plan: RunPlan) -> None:
     records = made_up(plan, SCORES)
     for task in plan.tasks():
-        if task.agent_name == "sentences":
+        if task.entry.name == "sentences":
             records[task.key]["metrics"]["failed"] = 1.0
     table = tables(summarise(plan, records, {})[0])[1]
     assert column(table, "reader failed") == ["0.0", "25.0", "0.0"]

@@ -12,7 +12,8 @@ import pytest
 
 from memgym.benchmarks.plan import RunPlan, make_plan
 from memgym.benchmarks.run_folder import RunFolder
-from memgym.benchmarks.runner import AgentError, run_plan
+from memgym.benchmarks.outcome import AgentError
+from memgym.benchmarks.runner import run_plan
 from memgym.benchmarks.suites import Suite, resolve
 from memgym.errors import UsageError
 from tests.runs import CRASHING_AGENT, FACTS, SLOW_AGENT, SUITE, small_plan

@@ -1,7 +1,13 @@
 """Language models behind one protocol: servers, models in this process, replies kept on disk."""
 
 from memgym.agents.chat.chat import Chat, RunMeter
-from memgym.agents.chat.models import MODEL_PRESETS, ModelSettings, model_settings, open_backend
+from memgym.agents.chat.models import (
+    MODEL_PRESETS,
+    ModelSettings,
+    close_backends,
+    model_settings,
+    open_backend,
+)
 from memgym.agents.chat.store import ReplyStore
 from memgym.agents.chat.types import (
     Backend,
@@ -28,6 +34,7 @@ __all__ = [
     "RunMeter",
     "ServerError",
     "StoppedError",
+    "close_backends",
     "model_settings",
     "open_backend",
 ]

@@ -98,6 +98,10 @@ class Chat:
         self._scope: tuple[Any, ...] = ()
         self._number = 0
 
+    def join(self, meter: RunMeter) -> None:
+        """Count on a run's meter from now on."""
+        self._meter = meter
+
     def begin(self, *scope: str | int) -> None:
         """Begin an episode: its name and seed go into the journal's keys and the sampling seeds."""
         self._scope = (self._label, *scope)

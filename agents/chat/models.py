@@ -7,6 +7,7 @@ import atexit
 import dataclasses
 import functools
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from memgym.agents.chat.types import Backend
 from memgym.errors import UsageError, nearest
 
-__all__ = ["MODEL_PRESETS", "ModelSettings", "model_settings", "open_backend"]
+__all__ = ["MODEL_PRESETS", "ModelSettings", "close_backends", "model_settings", "open_backend"]
 
 MODEL_VARIABLE = "MEMGYM_MODEL"
 BASE_URL_VARIABLES = ("MEMGYM_BASE_URL", "OPENAI_BASE_URL")
@@ -137,7 +138,21 @@ def open_backend(settings: ModelSettings) -> Backend:
         UsageError: the library of the backend is missing, the model cannot be loaded, or neither
             a server nor a key is known.
     """
-    return _open(settings.backend, _frozen(settings))
+    with _lock:  # two threads that need the same model must not load it twice
+        return _open(settings.backend, _frozen(settings))
+
+
+def close_backends() -> None:
+    """Close every shared backend; what still waits for a reply gets an error. They open again."""
+    with _lock:
+        _open.cache_clear()
+        closing, _opened[:] = list(_opened), []
+    for backend in closing:
+        backend.close()
+
+
+_opened: list[Backend] = []
+_lock = threading.Lock()
 
 
 class _Frozen(tuple[Any, ...]):
@@ -167,8 +182,11 @@ def _open(backend: str, key: _Frozen) -> Backend:
         from memgym.agents.chat.vllm_local import VLLMModel
 
         opened = VLLMModel(key.settings)
-    atexit.register(opened.close)
+    _opened.append(opened)
     return opened
+
+
+atexit.register(close_backends)
 
 
 _LEAST: Mapping[str, float] = {

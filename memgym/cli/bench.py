@@ -4,13 +4,20 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from memgym.cli.options import Commands, add_data, add_seed, add_settings, data_folder, names
+from memgym.cli.comparing import (
+    DEFAULT_CONCURRENCY,
+    add_models,
+    asked_for,
+    model_words,
+)
+from memgym.cli.options import Commands, add_data, add_settings, data_folder, names, whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from memgym.benchmarks.comparison import Comparison
     from memgym.benchmarks.plan import RunPlan
     from memgym.benchmarks.suites import ResolvedSuite
 
@@ -23,9 +30,15 @@ examples:
   memgym bench --suite real --agents chunks,sentences
   memgym bench --memory-budget 25%                 what to keep becomes the question
   memgym bench --agents sentences,my_agents:Mine   your own class, next to a baseline
+  memgym bench --agents prompt_only,rag,mem1,memagent --model qwen3-4b \
+      --base-url http://localhost:8000/v1          agents with a model, from a server
+  memgym bench --agents sentences,rag --reader llm --reader-model qwen3-32b
+  memgym bench --file comparison.toml              a whole comparison, see docs/comparing_agents.md
 
-A run that was stopped continues when the same command is given again. The folder holds run.json,
-results.jsonl (one line per agent and episode), summary.md, summary.csv, episodes.csv, timings.csv.
+A run that was stopped continues when the same command is given again, one with a model at the call
+it was at. The folder holds run.json, results.jsonl (one line per agent and episode), summary.md,
+summary.csv, episodes.csv, timings.csv; with a model also usage.csv and replies/. Keys are read from
+the environment (OPENAI_API_KEY) and written nowhere.
 """
 
 
@@ -50,9 +63,15 @@ def add_parser(commands: Commands) -> None:
         "--agents",
         type=names,
         metavar="NAMES",
-        help="baselines by name, your own as package.module:Class (default: every baseline)",
+        help="agents and baselines by name, your own as package.module:Class (default: every "
+        "baseline)",
     )
-    add_seed(parser)
+    parser.add_argument(
+        "--seed",
+        type=whole_number,
+        metavar="N",
+        help="seed of the agents' random choices (default: 0)",
+    )
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="worker processes (default: one per core)"
     )
@@ -62,31 +81,42 @@ def add_parser(commands: Commands) -> None:
         help="run folder (default: runs/<suite>-<hash of what is asked for>)",
     )
     add_settings(parser)
+    add_models(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; see the module."""
+    from memgym.agents.chat import RunMeter
+    from memgym.benchmarks.outcome import AgentError, RunStoppedError
     from memgym.benchmarks.report import footer, print_tables, write_reports
-    from memgym.benchmarks.runner import AgentError, default_jobs, run_plan
+    from memgym.benchmarks.runner import default_jobs, run_plan
     from memgym.benchmarks.summary import summarise
     from memgym.cli.progress import Reporter, output_console
 
     console = output_console()
-    plan = _plan(arguments, console)
+    asked = asked_for(arguments)
+    plan = _plan(asked, console)
     folder = Path(arguments.out) if arguments.out else Path("runs") / plan.folder_name()
     jobs = default_jobs() if arguments.jobs is None else arguments.jobs
-    reporter = Reporter()
+    meter = RunMeter(asked.limit_tokens or 0)
+    reporter = Reporter(meter=meter)
+    concurrency = asked.concurrency or DEFAULT_CONCURRENCY
     try:
         with reporter:
-            store = run_plan(plan, folder, jobs=jobs, progress=reporter)
+            store = run_plan(
+                plan, folder, jobs=jobs, concurrency=concurrency, meter=meter, progress=reporter
+            )
     except AgentError as error:
         sys.stderr.write(f"{error}\nmemgym: error: {reporter.stopped(folder)}\n")
+        return 1
+    except RunStoppedError as error:
+        sys.stderr.write(f"memgym: {error}; {reporter.stopped(folder)}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"\nmemgym: {reporter.stopped(folder)}\n")
         return 130
-    summaries = summarise(plan, store.records, store.seconds)
+    summaries = summarise(plan, store.records, store.seconds, store.usage)
     notes = footer(plan, summaries, _command(arguments, plan))
     write_reports(folder, summaries, store.records, notes)
     print_tables(console, summaries)
@@ -96,35 +126,31 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(arguments: argparse.Namespace, console: "Console") -> "RunPlan":
-    from memgym.baselines import BASELINES
+def _plan(asked: "Comparison", console: "Console") -> "RunPlan":
     from memgym.benchmarks.plan import make_plan
 
-    settings: dict[str, Any] = {}
-    if arguments.memory_budget is not None:
-        settings["memory_budget"] = arguments.memory_budget
     return make_plan(
-        _suites(arguments, console),
-        arguments.agents or list(BASELINES),
-        seed=arguments.seed,
-        preset=arguments.preset,
-        settings=settings,
+        _suites(asked, console),
+        asked.agents,
+        seed=asked.seed or 0,
+        preset=asked.preset or "default",
+        settings=asked.settings,
     )
 
 
-def _suites(arguments: argparse.Namespace, console: "Console") -> list["ResolvedSuite"]:
+def _suites(asked: "Comparison", console: "Console") -> list["ResolvedSuite"]:
     """Find the episodes; say what was chosen where the user left it open."""
-    from memgym.benchmarks.agents import load_agents
+    from memgym.benchmarks.entries import checked_entries
     from memgym.benchmarks.suites import get_suite, resolve
     from memgym.tasks.registry import get_source
 
-    load_agents(arguments.agents or ["closed_book"])  # a misspelt name is told before the wait
-    chosen = arguments.suite or ["mini", "real"]
+    checked_entries(asked.agents)  # a misspelt name is told before the wait
+    chosen = list(asked.suites or ()) or ["mini", "real"]
     entries = [entry for name in chosen for entry in get_suite(name).entries]
     needs_data = any(get_source(entry.source).needs_data for entry in entries)
-    wanted = needs_data or arguments.data or not arguments.suite
-    folder = data_folder(arguments.data) if wanted else None
-    if not arguments.suite:
+    wanted = needs_data or asked.data or not asked.suites
+    folder = data_folder(asked.data) if wanted else None
+    if not asked.suites:
         if folder is None:
             chosen = ["mini"]
             text = "Suite mini. For real text too, name a data folder with --data or MEMGYM_DATA."
@@ -140,16 +166,18 @@ def _suites(arguments: argparse.Namespace, console: "Console") -> list["Resolved
 
 def _command(arguments: argparse.Namespace, plan: "RunPlan") -> str:
     """Return the command that plays the run again on any machine."""
+    if arguments.file:
+        return shlex.join(["memgym", "bench", "--file", Path(arguments.file).name])
     words = ["memgym", "bench", "--suite", ",".join(suite.suite.name for suite in plan.suites)]
     if any(episode.data for suite in plan.suites for episode in suite.episodes):
         words += ["--data", "$MEMGYM_DATA"]
     if arguments.agents:
-        words += ["--agents", ",".join(plan.agents)]
+        words += ["--agents", ",".join(entry.spec for entry in plan.agents)]
     budget = arguments.memory_budget
     if budget is not None:
         text = str(budget) if isinstance(budget, int) else f"{100 * budget:g}%"
         words += ["--memory-budget", text]
     if plan.preset != "default":
         words += ["--preset", plan.preset]
-    words += ["--seed", str(plan.seed)]
+    words += [*model_words(arguments), "--seed", str(plan.seed)]
     return " ".join(f'"{word}"' if word.startswith("$") else shlex.quote(word) for word in words)

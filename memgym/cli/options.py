@@ -56,7 +56,6 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preset",
-        default="default",
         metavar="NAME",
         help="environment settings: default, or paper (Mem-alpha as published)",
     )
@@ -98,14 +97,12 @@ def whole_number(text: str) -> int:
 
 def memory_budget(text: str) -> float:
     """Read ``25%`` as the share 0.25 and ``2000`` as tokens (an ``int``)."""
-    tokens = re.fullmatch(r"[0-9]{1,12}", text)
-    share = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]{1,6})?)\s*%", text)
-    budget = int(text) if tokens else float(share[1]) / 100 if share else 0
-    if not budget:
-        raise argparse.ArgumentTypeError(
-            f'"{text}" is no memory budget; write a share such as 25% or tokens such as 2000'
-        )
-    return budget
+    from memgym.benchmarks.amounts import memory_budget as read
+
+    try:
+        return read(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def name_and_value(text: str) -> tuple[str, Any]:

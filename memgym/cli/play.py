@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memgym.agent import Agent, Briefing
 from memgym.cli.commands import HELP, read_command
+from memgym.cli.comparing import add_model, named_model
 from memgym.cli.options import (
     Commands,
     add_data,
@@ -69,17 +70,18 @@ def add_parser(commands: Commands) -> None:
     add_data(parser)
     add_seed(parser)
     add_settings(parser)
+    add_model(parser.add_argument_group("language model of the agent"))
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; see the module."""
-    from memgym.benchmarks.agents import load_agent
+    from memgym.benchmarks.entries import AgentEntry
     from memgym.cli.progress import output_console
     from memgym.evaluation import play_episode
 
     console = output_console()
-    agent = load_agent(arguments.agent)()
+    agent = AgentEntry(arguments.agent, model=named_model(arguments)).make()
     env = _environment(arguments, agent)
     key = _episode_key(arguments.episode, env, arguments.seed)
     player = _Player(agent, env, console)
@@ -97,11 +99,10 @@ def _environment(arguments: argparse.Namespace, agent: Agent) -> "MemAlphaEnv":
     from memgym.errors import nearest
     from memgym.evaluation import environment_for
 
-    if arguments.preset not in PRESETS:
-        raise UsageError(
-            f'unknown preset "{arguments.preset}": {nearest(arguments.preset, PRESETS)}'
-        )
-    settings = dict(PRESETS[arguments.preset])
+    preset = arguments.preset or "default"
+    if preset not in PRESETS:
+        raise UsageError(f'unknown preset "{preset}": {nearest(preset, PRESETS)}')
+    settings = dict(PRESETS[preset])
     if arguments.memory_budget is not None:
         settings["memory_budget"] = arguments.memory_budget
     folder = data_folder(arguments.data)

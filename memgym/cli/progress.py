@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+    from memgym.agents.chat import RunMeter
 
 __all__ = ["Reporter", "output_console"]
 
@@ -26,11 +29,17 @@ def output_console() -> "Console":
 
 
 class Reporter:
-    """Told after every episode, tells the user on stderr; use as a context manager."""
+    """Told after every episode, tells the user on stderr; use as a context manager.
 
-    def __init__(self, noun: str = "results") -> None:
-        """Name what is counted."""
+    Args:
+        noun: What is counted.
+        meter: Of the language models; what they do is told also between two episodes.
+    """
+
+    def __init__(self, noun: str = "results", meter: "RunMeter | None" = None) -> None:
         self._noun = noun
+        self._meter = meter
+        self._ended = threading.Event()
         self._bar: Progress | None = None
         self._start = self._last_line = time.monotonic()
         self._done = self._total = self._found = 0
@@ -55,11 +64,14 @@ class Reporter:
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[models]}"),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("", total=None)
+            self._task = self._bar.add_task("", total=None, models="")
+        if self._meter is not None:
+            threading.Thread(target=self._tell_between, daemon=True).start()
         return self
 
     def __exit__(
@@ -68,8 +80,15 @@ class Reporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended.set()
         if self._bar is not None:
             self._bar.stop()
+
+    def _tell_between(self) -> None:
+        """Keep the figures of the models fresh: an episode may take minutes."""
+        while not self._ended.wait(1.0):
+            if self._meter is not None and self._meter.total.calls:
+                self._tell()
 
     def __call__(self, done: int, total: int) -> None:
         """Take note of the number of results there are and there will be."""
@@ -77,8 +96,12 @@ class Reporter:
             self._started, self._found = True, done
             self._start = self._last_line = time.monotonic()
         self._done, self._total = done, total
+        self._tell()
+
+    def _tell(self) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total)
+            models = self._models()
+            self._bar.update(self._task, completed=self._done, total=self._total, models=models)
         elif time.monotonic() - self._last_line >= _LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
             sys.stderr.write(f"{self._state()}\n")
@@ -86,8 +109,20 @@ class Reporter:
     def _state(self) -> str:
         passed = time.monotonic() - self._start
         left = passed / max(self._done - self._found, 1) * (self._total - self._done)
+        guess = f"about {left:.0f} s left" if self._done > self._found else "none played yet"
+        state = f"{self._done} of {self._total} {self._noun}, {passed:.0f} s, {guess}"
+        models = self._models()
+        return f"{state}; {models}" if models else state
+
+    def _models(self) -> str:
+        """Return what the language models have done since the start, ``""`` if nothing."""
+        used = self._meter.total if self._meter is not None else None
+        if used is None or not used.calls:
+            return ""
+        passed = max(time.monotonic() - self._start, 0.001)
         return (
-            f"{self._done} of {self._total} {self._noun}, {passed:.0f} s, about {left:.0f} s left"
+            f"{used.calls:,} calls, {used.tokens:,} tokens, "
+            f"{used.prompt_tokens / passed:,.0f} in/s, {used.completion_tokens / passed:,.0f} out/s"
         )
 
     def finished(self) -> str:
@@ -96,7 +131,8 @@ class Reporter:
         if not played:
             return f"All {self._total} results were there already."
         before = f", {self._found} were there already" if self._found else ""
-        return f"{played} results in {seconds:.0f} s{before}."
+        models = self._models()
+        return f"{played} results in {seconds:.0f} s{before}." + (f" {models}." if models else "")
 
     def stopped(self, folder: Path) -> str:
         """Return a sentence on a run that was stopped, and how to continue it."""
