@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 from memgym.agent import Agent, Briefing
 from memgym.agents.chat import Chat, ChatReply, ContextLengthError, Message
-from memgym.agents.reading import READING_PROMPT, reading_messages
+from memgym.agents.reading import READING_PROMPT, NoteOrder, reading_messages
+from memgym.errors import UsageError
 from memgym.reader import retrieve
 from memgym.usage import Usage
 
-__all__ = ["LLMAgent", "without_thinking"]
+__all__ = ["LLMAgent", "checked_count", "without_thinking"]
 
 _THINKING = re.compile(r"^.*?</think>", re.DOTALL)
 
@@ -20,6 +21,17 @@ def without_thinking(text: str) -> str:
     if "</think>" in text:
         return _THINKING.sub("", text, count=1).strip()
     return "" if text.lstrip().startswith("<think>") else text.strip()
+
+
+def checked_count(option: str, value: object) -> int:
+    """Return an agent's option that must be an integer of at least 1.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{option} must be an integer of at least 1, got {value!r}")
+    return value
 
 
 class LLMAgent(Agent):
@@ -36,11 +48,13 @@ class LLMAgent(Agent):
     Attributes:
         prompts: Every prompt text of the method by its role, for ``memgym agents show``.
         answer_tokens: Tokens of memory text that it answers from (``answer_mode="agent"``).
+        note_order: The order of its :meth:`notes`, which its model is told.
     """
 
     prompts: ClassVar[Mapping[str, str]] = {}
     answer_prompts: ClassVar[Mapping[str, str]] = {"answering (answer_mode=agent)": READING_PROMPT}
     answer_tokens: ClassVar[int] = 1_024
+    note_order: ClassVar[NoteOrder] = "rank"
 
     def __init__(self, chat: Chat) -> None:
         self.chat = chat
@@ -75,18 +89,23 @@ class LLMAgent(Agent):
         return str(observation["question"]).removeprefix(preface).strip()
 
     def answer(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
-        """Answer with the agent's own model from what it retrieves; less if that does not fit."""
+        """Answer with the agent's own model from its :meth:`notes`; fewer if they do not fit."""
         question = self.bare_question(observation)
         reply = self.ask(self._readings(question), max_tokens=512)
         return without_thinking(reply.text) if reply else ""
 
-    def _readings(self, question: str) -> Iterable[Sequence[Message]]:
-        memory = self.briefing.memory
-        found = retrieve(memory, question, top_k=20, budget_tokens=self.answer_tokens)
+    def notes(self, question: str) -> Iterable[Sequence[str]]:
+        """Yield the items that the agent answers from, then fewer each time, down to none."""
+        found = retrieve(self.briefing.memory, question, top_k=20, budget_tokens=self.answer_tokens)
         items = [item.content for item in found]
-        preface = str(self.briefing.info["question_preface"])
-        while True:
-            yield reading_messages(question, core=memory.core, items=items, preface=preface)
-            if not items:
-                return
+        while items:
+            yield items
             items = items[: len(items) // 2]
+        yield items
+
+    def _readings(self, question: str) -> Iterable[Sequence[Message]]:
+        core, preface = self.briefing.memory.core, str(self.briefing.info["question_preface"])
+        for items in self.notes(question):
+            yield reading_messages(
+                question, core=core, items=items, preface=preface, order=self.note_order
+            )

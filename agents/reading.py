@@ -1,18 +1,26 @@
 r"""The prompt with which a model answers a question from retrieved memory, shared by all."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from memgym.agents.chat import Message
 from memgym.episode import QuestionKind
 
-__all__ = ["READING_PROMPT", "reading_messages"]
+__all__ = ["READING_PROMPT", "NoteOrder", "reading_messages"]
+
+NoteOrder = Literal["rank", "sequence"]
+"""How notes are shown: best match first, or in the order in which they were written."""
 
 READING_PROMPT = """\
 Someone read a long text and kept the notes below; the text itself is gone. Answer the question
 from the notes. Notes that carry dates may contradict each other: what holds is the latest one up
-to the time that the question is about. Reply with the answer only, as short as it can be, in the
-words of the notes. If the notes do not tell, reply: unknown."""
+to the time that the question is about. Reply with the answer only, in the words of the notes, as
+short as the question allows. If the notes do not tell, reply: not mentioned."""
 
+_ORDERS: dict[NoteOrder, str] = {
+    "rank": "Notes:",
+    "sequence": "Notes, in the order in which they were written:",
+}
 _KINDS: dict[QuestionKind, str] = {
     "text": "",
     "label": r"Reply with the label of the most similar examples, in the form \boxed{label}.",
@@ -29,6 +37,7 @@ def reading_messages(
     items: Sequence[str],
     preface: str = "",
     kind: QuestionKind | None = None,
+    order: NoteOrder = "rank",
 ) -> list[Message]:
     """Return the conversation for one question.
 
@@ -38,6 +47,7 @@ def reading_messages(
         items: Retrieved items in the order in which they are shown.
         preface: What the episode says about its questions.
         kind: Adds how to phrase the answer; an agent that is not told the kind leaves it out.
+        order: What the order of the items means.
     """
     notes = [f"Summary: {core}"] if core else []
     notes += [f"{number}. {item}" for number, item in enumerate(items, 1)]
@@ -46,5 +56,5 @@ def reading_messages(
     text = "\n".join(notes) or "(no notes)"
     return [
         {"role": "system", "content": READING_PROMPT},
-        {"role": "user", "content": f"Notes:\n{text}\n\nQuestion: {asked}"},
+        {"role": "user", "content": f"{_ORDERS[order]}\n{text}\n\nQuestion: {asked}"},
     ]

@@ -9,7 +9,7 @@ import gymnasium as gym
 
 from memgym.agent import Agent, Briefing
 from memgym.envs.mem_alpha import MemAlphaEnv
-from memgym.envs.settings import PRESETS
+from memgym.envs.settings import PRESETS, merged_settings
 from memgym.episode import Episode
 from memgym.errors import UsageError
 from memgym.usage import Usage
@@ -78,18 +78,11 @@ def environment_for(agent: type[Agent] | Agent, **settings: Any) -> MemAlphaEnv:
 
 def settings_for(agent: type[Agent] | Agent, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of :func:`environment_for`."""
-    merged = dict(settings)
     preset = PRESETS.get(str(settings.get("preset", "default")), {})
-    reader = {**preset, **settings, **agent.settings}.get("reader", "verbatim")
-    own = dict(agent.settings)
-    if reader in agent.reader_settings:
-        own["reader_options"] = {
-            **agent.settings.get("reader_options", {}), **agent.reader_settings[reader]
-        }  # fmt: skip
-    for name, value in own.items():
-        given = merged.get(name, preset.get(name))
-        merged[name] = {**given, **value} if isinstance(given, Mapping) else value
-    return merged
+    merged = merged_settings(preset, settings, agent.settings)
+    reader = merged.get("reader", "verbatim")
+    own = {"reader_options": agent.reader_settings.get(reader, {})}
+    return merged_settings(merged, own)
 
 
 def play_episode(
@@ -172,6 +165,8 @@ def _briefing(agent: Agent, env: MemAlphaEnv, info: Mapping[str, Any], seed: int
 def _choose(agent: Agent, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Any:
     if observation.get("question"):
         answer = agent.answer(observation, info)
-        if answer is not None:
+        if answer is not None and answer.strip():
             return [{"name": "answer", "arguments": {"text": answer}}]
+        if answer is not None:
+            return ""  # no answer is one, too: a call without text would be asked for again
     return agent.act(observation, info)

@@ -1,7 +1,8 @@
-"""Content quality of what was written (reward term r4), by deterministic rules.
+"""Content quality of what was written (reward term r4): its judges, and the rules of one of them.
 
 The published term asks a 32B model whether an item is valid for its memory type, seeing the item
-alone. These rules see the chunk too and need no model. An item is valid if all of these hold:
+alone. A judge here sees the chunk and the memory, too. The default, ``rules``, needs no model: an
+item is valid if all of these hold:
 
 - it is not about the memory itself and not a placeholder ("core memory updated", "nothing new");
 - it has at least three words (of Chinese, Japanese and Korean, here and below: character pairs);
@@ -9,14 +10,28 @@ alone. These rules see the chunk too and need no model. An item is valid if all 
 - it selects: at most half of the chunk's words, once the chunk has more than 80 (the core may
   gather more: it is bounded by its capacity);
 - an episodic item says when: a date, a clock time, a weekday, a month or a relative day.
+
+The judge ``llm`` asks a model (:mod:`memgym.agents.judges`).
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from memgym.memory import Memory
+from memgym.plugins import make_plugin
 from memgym.text import MONTHS
 from memgym.tokenise import CJK_CHARACTERS, words_and_bigrams
 
-__all__ = ["ContentRules"]
+__all__ = [
+    "CONTENT_JUDGES",
+    "ContentJudge",
+    "ContentRules",
+    "RuleJudge",
+    "WrittenItem",
+    "make_content_judge",
+]
 
 _SELF_TALK = re.compile(
     r"\b(?:core|semantic|episodic)[ _]memor(?:y|ies)\b"
@@ -76,3 +91,65 @@ class ContentRules:
         known = self._known | set(words_and_bigrams(replaced)) if replaced else self._known
         telling = [word for word in words if _TELLING.match(word)]
         return sum(word in known for word in telling) >= _GROUNDED_SHARE * len(telling)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenItem:
+    """What one successful call has written.
+
+    Attributes:
+        memory_type: ``core``, ``semantic`` or ``episodic``.
+        content: The text, as the policy wrote it.
+        memory_id: Its id in the memory, ``""`` for the core.
+        replaced: The text that an update replaced, ``""`` otherwise.
+    """
+
+    memory_type: str
+    content: str
+    memory_id: str = ""
+    replaced: str = ""
+
+
+class ContentJudge(Protocol):
+    """Says of the items written while a chunk was being read which are valid."""
+
+    name: str
+
+    def judge(self, items: Sequence[WrittenItem], chunk: str, memory: Memory) -> list[bool]:
+        """Return one verdict per item, in order; never raises on anything that was written.
+
+        Args:
+            items: At least one.
+            chunk: The text that was shown.
+            memory: As it is when the chunk is left, the items included. Read only.
+        """
+        ...
+
+
+class RuleJudge:
+    """Judges by the rules of this module."""
+
+    name = "rules"
+
+    def judge(self, items: Sequence[WrittenItem], chunk: str, memory: Memory) -> list[bool]:
+        """Return one verdict per item (see the module)."""
+        rules = ContentRules(chunk)
+        return [rules.is_valid(item.memory_type, item.content, item.replaced) for item in items]
+
+
+CONTENT_JUDGES: Mapping[str, type[Any] | str] = {
+    "rules": RuleJudge,
+    "llm": "memgym.agents.judges:LLMContentJudge",
+}
+
+
+def make_content_judge(name: str, **options: Any) -> ContentJudge:
+    """Return the content judge called ``name``, or a user's own, ``package.module:Class``.
+
+    Raises:
+        UsageError: no such judge, or an option it does not take.
+    """
+    judge: ContentJudge = make_plugin(
+        "content judge", name, CONTENT_JUDGES, options, method="judge"
+    )
+    return judge

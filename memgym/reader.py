@@ -5,19 +5,30 @@ text, cut to a token budget. It measures whether the memory holds and surfaces t
 whether a model would understand it; state it beside every score.
 """
 
-import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from memgym.bm25 import BM25Index
 from memgym.episode import QuestionKind
-from memgym.errors import UsageError, nearest
+from memgym.errors import UsageError
 from memgym.memory import STORES, Found, Memory
+from memgym.plugins import make_plugin
 from memgym.text import MONTHS, find_dates, labelled_examples
 
-__all__ = ["READERS", "Reader", "ReaderAnswer", "ReaderQuestion", "VerbatimReader", "make_reader"]
+__all__ = [
+    "READERS",
+    "Reader",
+    "ReaderAnswer",
+    "ReaderQuestion",
+    "VerbatimReader",
+    "check_limits",
+    "latest_applicable",
+    "make_reader",
+    "proper_names",
+    "retrieve",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,11 @@ class Reader(Protocol):
     name: str
 
     def answer(self, questions: Sequence[ReaderQuestion], memory: Memory) -> list[ReaderAnswer]:
-        """Return one answer per question, in order; never raises on any memory content."""
+        """Return one answer per question, in order; never raises on any memory content.
+
+        A reader whose model cannot be reached raises: that says nothing about the memory, so it is
+        no answer, and the run is to be resumed.
+        """
         ...
 
 
@@ -88,6 +103,13 @@ def _interleave(lists: Sequence[Sequence[Found]]) -> Iterable[Found]:
                 yield items[rank]
 
 
+def check_limits(**limits: Any) -> None:
+    """Raise :class:`UsageError` if an option of a reader is no integer of at least 1."""
+    for name, value in limits.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UsageError(f"reader {name} must be an integer of at least 1, got {value!r}")
+
+
 class VerbatimReader:
     r"""Answers with the retrieved memory text itself.
 
@@ -107,9 +129,7 @@ class VerbatimReader:
     name = "verbatim"
 
     def __init__(self, budget_tokens: int = 1_024, top_k: int = 20) -> None:
-        for name, value in (("reader budget_tokens", budget_tokens), ("reader top_k", top_k)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UsageError(f"{name} must be an integer of at least 1, got {value!r}")
+        check_limits(budget_tokens=budget_tokens, top_k=top_k)
         self.budget_tokens = budget_tokens
         self.top_k = top_k
 
@@ -217,22 +237,17 @@ def latest_applicable(question: str, found: Sequence[Found]) -> str:
     return max(dated, key=lambda pair: (pair[0], pair[1].sequence))[1].content
 
 
-READERS: dict[str, Any] = {"verbatim": VerbatimReader}
+READERS: Mapping[str, type[Any] | str] = {
+    "verbatim": VerbatimReader,
+    "llm": "memgym.agents.llm_reader:LLMReader",
+}
 
 
 def make_reader(name: str, **options: Any) -> Reader:
-    """Return the reader called ``name``.
+    """Return the reader called ``name``, or a user's own, ``package.module:Class``.
 
     Raises:
         UsageError: no such reader, or an option it does not take.
     """
-    if name not in READERS:
-        raise UsageError(f'unknown reader "{name}": {nearest(name, READERS)}')
-    accepted = inspect.signature(READERS[name]).parameters
-    for option in options:
-        if option not in accepted:
-            raise UsageError(
-                f'reader "{name}" has no option "{option}": {nearest(option, accepted)}'
-            )
-    reader: Reader = READERS[name](**options)
+    reader: Reader = make_plugin("reader", name, READERS, options, method="answer")
     return reader

@@ -17,9 +17,9 @@ chunks would outweigh every answer. ``rules="paper"`` leaves the chunk terms und
 
 Further, unless ``paper`` is asked for: deletes are left out of ``content`` instead of scoring 0;
 searches count in neither term; and a chunk for which nothing was written scores 1 instead of 0 in
-both terms if the episode's evidence shows that it held nothing to store. Beyond these rules the
-published r4 asks a model about every written item, also failed and skipped ones; see
-:mod:`memgym.quality` for the rules that stand in for it.
+both terms if the episode's evidence shows that it held nothing to store. Failed and skipped writes
+count as invalid under both. What was written is judged by the environment's content judge, by
+default without a model, where the published r4 asks one; see :mod:`memgym.quality`.
 """
 
 import math
@@ -27,7 +27,8 @@ from collections.abc import Mapping, Sequence
 
 from memgym.errors import UsageError, nearest
 from memgym.execute import ToolResult
-from memgym.quality import ContentRules
+from memgym.memory import Memory
+from memgym.quality import ContentJudge, WrittenItem
 
 __all__ = [
     "DEFAULT_WEIGHTS",
@@ -87,14 +88,22 @@ def compression(memory_tokens: int, chunk_tokens: int) -> float:
 
 
 def step_terms(
-    results: Sequence[ToolResult], chunk: str, *, rules: str, nothing_to_store: bool
+    results: Sequence[ToolResult],
+    chunk: str,
+    memory: Memory,
+    *,
+    rules: str,
+    judge: ContentJudge,
+    nothing_to_store: bool,
 ) -> dict[str, float]:
     """Return ``format`` and ``content`` of one chunk.
 
     Args:
         results: The tool results of all turns spent on the chunk, in order.
         chunk: The chunk that was shown.
+        memory: The memory that they led to.
         rules: ``default`` or ``paper`` (see the module).
+        judge: Says which written items are valid; asked once, and only if something was written.
         nothing_to_store: Whether the chunk is known to hold no evidence.
     """
     if rules == "default":
@@ -103,21 +112,22 @@ def step_terms(
         neutral = float(rules == "default" and nothing_to_store)
         return {"format": neutral, "content": neutral}
     succeeded = sum(result.status == "ok" for result in results) / len(results)
-    return {"format": succeeded, "content": _content(results, chunk, rules)}
+    written = [_written(result) for result in results if _has_written(result)]
+    valid = sum(judge.judge(written, chunk, memory)) if written else 0
+    others = [result for result in results if not _has_written(result)]
+    invalid = sum(rules == "paper" or not _left_out(result) for result in others)
+    judged = len(written) + invalid
+    return {"format": succeeded, "content": valid / judged if judged else 1.0}
 
 
-def _content(results: Sequence[ToolResult], chunk: str, rules: str) -> float:
-    content_rules = ContentRules(chunk)
-    judged: list[bool] = []
-    for result in results:
-        name = result.call.name
-        if name in ("new_memory_insert", "memory_update") and result.status == "ok":
-            arguments = getattr(result.call, "arguments", {})
-            content = arguments.get("content", arguments.get("new_content", ""))
-            judged.append(content_rules.is_valid(result.memory_type, content, result.removed))
-        elif rules == "paper" or not _left_out(result):
-            judged.append(False)
-    return sum(judged) / len(judged) if judged else 1.0
+def _has_written(result: ToolResult) -> bool:
+    return result.status == "ok" and result.call.name in ("new_memory_insert", "memory_update")
+
+
+def _written(result: ToolResult) -> WrittenItem:
+    arguments = getattr(result.call, "arguments", {})
+    content = arguments.get("content", arguments.get("new_content", ""))
+    return WrittenItem(result.memory_type, content, result.memory_id, result.removed)
 
 
 def _only_looked(result: ToolResult) -> bool:

@@ -1,4 +1,4 @@
-r"""One scorer for training, agents and baselines.
+r"""One scorer for training, agents and baselines, and the judges that can stand beside it.
 
 ========== ======================================================================================
 kind       score of an answer, 0.0 to 1.0
@@ -13,21 +13,31 @@ state      1 if a gold occurs and none of the question's distractors does
 Containment with word boundaries, all golds and prediction normalised alike, is what the published
 scorers disagree about; what each of them did is listed with the Mem-alpha reference code. A failed
 or empty answer scores 0 and is counted, never dropped.
+
+The table is what the answer judge ``exact`` does, the default. The judge ``llm`` asks a model about
+free-form answers and leaves the rest to the table (:mod:`memgym.agents.judges`).
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from memgym.episode import Question, QuestionKind
+from memgym.plugins import make_plugin
 from memgym.tokenise import CJK_CHARACTERS
 
 __all__ = [
+    "ANSWER_JUDGES",
+    "AnswerJudge",
+    "ExactJudge",
+    "GivenAnswer",
     "NormalisedText",
     "boxed",
     "contains",
+    "make_answer_judge",
     "mean_score",
     "normalise",
     "score_answer",
@@ -200,3 +210,59 @@ def score_answer(question: Question, answer: str) -> float:
 def mean_score(scores: Sequence[float]) -> float:
     """Return the mean of the scores, 0.0 for none."""
     return sum(scores) / len(scores) if scores else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """An answer to be judged.
+
+    Attributes:
+        question: The question with its golds.
+        text: The answer; not empty.
+        source: Name of the data source of the episode.
+        question_type: What the data set calls this sort of question, ``""`` if it does not say.
+        reference: The gold in the words of the data set where that is a free text and
+            ``question.answers`` are only keywords or phrases taken from it, ``""`` otherwise.
+    """
+
+    question: Question
+    text: str
+    source: str = ""
+    question_type: str = ""
+    reference: str = ""
+
+
+class AnswerJudge(Protocol):
+    """Scores the answers to a batch of questions."""
+
+    name: str
+
+    def score(self, answers: Sequence[GivenAnswer]) -> list[float]:
+        """Return one score from 0.0 to 1.0 per answer, in order; never raises on any answer."""
+        ...
+
+
+class ExactJudge:
+    """Scores by the table of this module."""
+
+    name = "exact"
+
+    def score(self, answers: Sequence[GivenAnswer]) -> list[float]:
+        """Return :func:`score_answer` of every answer."""
+        return [score_answer(answer.question, answer.text) for answer in answers]
+
+
+ANSWER_JUDGES: Mapping[str, type[Any] | str] = {
+    "exact": ExactJudge,
+    "llm": "memgym.agents.judges:LLMAnswerJudge",
+}
+
+
+def make_answer_judge(name: str, **options: Any) -> AnswerJudge:
+    """Return the answer judge called ``name``, or a user's own, ``package.module:Class``.
+
+    Raises:
+        UsageError: no such judge, or an option it does not take.
+    """
+    judge: AnswerJudge = make_plugin("answer judge", name, ANSWER_JUDGES, options, method="score")
+    return judge

@@ -114,8 +114,10 @@ def test_a_free_gold_is_asked_for_by_its_keywords(tmp_path: Path) -> None:
         # "called" is marked too, but stands far from the others.
         answer="The user would prefer tips on a red kayak, so called because the old was sold.",
     )
-    (question,) = _load(_write(tmp_path, [record])).episode(0).questions
+    episode = _load(_write(tmp_path, [record])).episode(0)
+    (question,) = episode.questions
     assert (question.kind, question.answers) == ("keywords", ("red kayak", "sold"))
+    assert episode.metadata["reference_answers"] == [record["answer"]]  # for a judge
     (evidence,) = question.evidence
     assert all(contains(gold, evidence.text) for gold in question.answers)
 

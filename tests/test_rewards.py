@@ -1,11 +1,13 @@
 """Reward terms: values by hand, and what must not be punished."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from memgym.errors import UsageError
 from memgym.execute import ToolResult, execute
 from memgym.memory import Memory
-from memgym.quality import ContentRules
+from memgym.quality import ContentRules, RuleJudge, WrittenItem
 from memgym.rewards import (
     DEFAULT_WEIGHTS,
     checked_weights,
@@ -20,6 +22,14 @@ CHUNK = (
     "bees behind the old mill. The weather was fine and nobody complained about anything at all."
 )
 TOOLS = ("new_memory_insert", "memory_update", "memory_delete", "search_memory")
+
+
+def terms_of(
+    results: Sequence[ToolResult], memory: Memory, *, rules: str, nothing_to_store: bool
+) -> dict[str, float]:
+    return step_terms(
+        results, CHUNK, memory, rules=rules, judge=RuleJudge(), nothing_to_store=nothing_to_store
+    )
 
 
 def run(memory: Memory, name: str, **arguments: object) -> ToolResult:
@@ -96,9 +106,9 @@ def test_step_terms_by_hand() -> None:
         insert(memory, "Quantum chromodynamics explains hadrons"),
         run(memory, "memory_delete", memory_type="semantic", memory_id="s2"),
     ]
-    terms = step_terms(results, CHUNK, rules="default", nothing_to_store=False)
+    terms = terms_of(results, memory, rules="default", nothing_to_store=False)
     assert terms == {"format": 3 / 4, "content": pytest.approx(1 / 3)}  # the delete is left out
-    terms = step_terms(results, CHUNK, rules="paper", nothing_to_store=False)
+    terms = terms_of(results, memory, rules="paper", nothing_to_store=False)
     assert terms == {"format": 3 / 4, "content": 1 / 4}  # the delete scores 0 [B20]
 
 
@@ -107,7 +117,7 @@ def test_step_terms_by_hand() -> None:
     [("default", True, 1.0), ("default", False, 0.0), ("paper", True, 0.0), ("paper", False, 0.0)],
 )
 def test_a_step_without_calls(rules: str, nothing_to_store: bool, value: float) -> None:
-    terms = step_terms([], CHUNK, rules=rules, nothing_to_store=nothing_to_store)
+    terms = terms_of([], Memory(), rules=rules, nothing_to_store=nothing_to_store)
     assert terms == {"format": value, "content": value}
 
 
@@ -115,20 +125,38 @@ def test_a_lone_legitimate_delete_is_not_punished() -> None:
     memory = Memory()
     insert(memory, "Ben Holm paints doors")
     results = [run(memory, "memory_delete", memory_type="semantic", memory_id="s1")]
-    assert step_terms(results, CHUNK, rules="default", nothing_to_store=False) == {
+    assert terms_of(results, memory, rules="default", nothing_to_store=False) == {
         "format": 1.0,
         "content": 1.0,
     }
     failed = [run(memory, "memory_delete", memory_type="semantic", memory_id="s1")]
-    assert step_terms(failed, CHUNK, rules="default", nothing_to_store=False) == {
+    assert terms_of(failed, memory, rules="default", nothing_to_store=False) == {
         "format": 0.0,
         "content": 0.0,
     }
 
 
+class NeverAsked:
+    """A judge that must not be asked."""
+
+    name = "never"
+
+    def judge(self, items: Sequence[WrittenItem], chunk: str, memory: Memory) -> list[bool]:
+        raise AssertionError("there is nothing to judge")
+
+
+def test_a_judge_is_not_asked_about_nothing() -> None:
+    memory = Memory()
+    results = [insert(memory, "")]
+    terms = step_terms(
+        results, CHUNK, memory, rules="paper", judge=NeverAsked(), nothing_to_store=False
+    )
+    assert terms == {"format": 0.0, "content": 0.0}
+
+
 def test_faults_count_as_failed_calls() -> None:
     fault = execute(ToolFault("memory_updat", 'unknown tool "memory_updat"', ""), Memory(), TOOLS)
-    terms = step_terms([fault], CHUNK, rules="default", nothing_to_store=True)
+    terms = terms_of([fault], Memory(), rules="default", nothing_to_store=True)
     assert terms == {"format": 0.0, "content": 0.0}
 
 

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from memgym.actions import ParsedAction, parse_action, plain_text
-from memgym.envs.grading import AnswerSheet
+from memgym.envs.grading import AnswerSheet, question_facts, question_preface
 from memgym.envs.rendering import render_frame
 from memgym.envs.settings import Settings, checked_reset_options, make_settings
 from memgym.envs.state import dump_state, load_state
@@ -19,10 +19,12 @@ from memgym.errors import UsageError
 from memgym.execute import ToolResult, execute, feedback_line
 from memgym.memory import STORES, Memory
 from memgym.prompts import instructions
+from memgym.quality import make_content_judge
 from memgym.reader import make_reader
 from memgym.rewards import REWARD_TERMS, checked_weights, compression, step_terms, weighted_sum
+from memgym.scoring import make_answer_judge
 from memgym.spaces import ToolCalls, UnicodeText
-from memgym.tasks.registry import get_source, load_source
+from memgym.tasks.registry import load_source
 from memgym.tools import ToolCall
 
 __all__ = ["MemAlphaEnv"]
@@ -121,6 +123,10 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         self.render_mode = render_mode
         chosen = self.settings
         self.reader = make_reader(chosen.reader, **chosen.reader_options)
+        self.answer_judge = make_answer_judge(chosen.answer_judge, **chosen.answer_judge_options)
+        self.content_judge = make_content_judge(
+            chosen.content_judge, **chosen.content_judge_options
+        )
         self.memory: Memory = chosen.memory(0)
         self._weights = checked_weights(chosen.reward_weights)
         self._asks_agent = chosen.answer_mode == "agent"
@@ -197,9 +203,14 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         if isinstance(budget, float) and budget:
             budget = max(1, int(budget * episode.count_tokens(count)))
         self.memory = self.settings.memory(int(budget))
-        preface = episode.metadata.get("question_preface")
-        self.question_preface = _preface(episode.source) if preface is None else str(preface)
-        self._sheet = AnswerSheet(episode.questions, self.question_preface)
+        self.question_preface = question_preface(episode)
+        self._sheet = AnswerSheet(
+            episode.questions,
+            self.question_preface,
+            self.answer_judge,
+            episode.source,
+            question_facts(self._whole_episode, episode.questions),
+        )
         self._evidence_chunks = {e.chunk for q in episode.questions for e in q.evidence}
         self._removed: list[str] = []
         self._read_tokens = 0
@@ -235,6 +246,7 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         Raises:
             ResetNeeded: before the first reset or after the end.
             TypeError: the action is of a type that is no form of tool calls.
+            Exception: what a reader or judge raises whose model cannot be reached; then reset.
         """
         if not self._active:
             raise ResetNeeded("call reset() first: there is no running episode")
@@ -293,7 +305,9 @@ class MemAlphaEnv(gym.Env[dict[str, Any], Any]):
         return step_terms(
             self._turn_results,
             self._chunk,
+            self.memory,
             rules=self.settings.reward_rules,
+            judge=self.content_judge,
             nothing_to_store=known and self._chunk_index not in self._evidence_chunks,
         )
 
@@ -483,11 +497,3 @@ def _searched(results: tuple[ToolResult, ...]) -> bool:
 
 def _no_terms() -> dict[str, float]:
     return dict.fromkeys(REWARD_TERMS, 0.0)
-
-
-def _preface(source: str) -> str:
-    """Return the registry's preface for a source; an episode from elsewhere has none."""
-    try:
-        return get_source(source).question_preface
-    except UsageError:
-        return ""

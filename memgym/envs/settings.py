@@ -16,7 +16,7 @@ from memgym.errors import UsageError, nearest
 from memgym.memory import CORE_CAPACITY_TOKENS, MEMORY_TYPES, Memory
 from memgym.rewards import checked_weights
 
-__all__ = ["PRESETS", "Settings", "checked_reset_options", "make_settings"]
+__all__ = ["PRESETS", "Settings", "checked_reset_options", "make_settings", "merged_settings"]
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,16 @@ class Settings:
     answer_mode: Literal["reader", "agent"] = "reader"
     """Who answers: the frozen ``reader``, or the ``agent`` itself, one question per step."""
     reader: str = "verbatim"
-    """Registry name of the reader."""
+    """``verbatim`` (no model), ``llm`` (a language model, see
+    :class:`memgym.agents.llm_reader.LLMReader`), or your own, ``package.module:Class``."""
     reader_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the reader: ``budget_tokens`` (1,024) and ``top_k`` per store (20)."""
+    """Options of the reader: ``budget_tokens`` (1,024) and ``top_k`` per store (20); for ``llm``
+    also ``model``, ``base_url`` and more. Never a key: keys come from the environment."""
+    answer_judge: str = "exact"
+    """Who scores answers: ``exact`` (see :mod:`memgym.scoring`), ``llm`` (a language model scores
+    the free-form ones, :class:`memgym.agents.judges.LLMAnswerJudge`), or your own."""
+    answer_judge_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the answer judge."""
 
     turns_per_chunk: int = 3
     """Steps that may be spent on one chunk or question: a step that calls ``search_memory`` keeps
@@ -77,6 +84,11 @@ class Settings:
     """Weights that differ from the default of each reward term (see :mod:`memgym.rewards`)."""
     reward_rules: Literal["default", "paper"] = "default"
     """Rules of the step terms (see :mod:`memgym.rewards`)."""
+    content_judge: str = "rules"
+    """Who says which written items are valid: ``rules`` (see :mod:`memgym.quality`), ``llm`` (a
+    language model, :class:`memgym.agents.judges.LLMContentJudge`), or your own."""
+    content_judge_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the content judge."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -129,8 +141,19 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def merged_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings, later layers over earlier ones; mappings (reader options) key by key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            known = merged.get(name)
+            both = isinstance(known, Mapping) and isinstance(value, Mapping)
+            merged[name] = {**known, **value} if both else value
+    return merged
+
+
 def make_settings(preset: str, given: Mapping[str, Any]) -> Settings:
-    """Return the settings of a preset, overridden by ``given``.
+    """Return the settings of a preset, overridden by ``given`` (see :func:`merged_settings`).
 
     Raises:
         UsageError: an unknown preset or setting, or a value of the wrong type or out of range.
@@ -141,7 +164,7 @@ def make_settings(preset: str, given: Mapping[str, Any]) -> Settings:
     for name in given:
         if name not in names:
             raise UsageError(f'MemAlpha has no setting "{name}": {nearest(name, names)}')
-    return Settings(**{**PRESETS[preset], **given})
+    return Settings(**merged_settings(PRESETS[preset], given))
 
 
 def _check_types(settings: Settings) -> None:

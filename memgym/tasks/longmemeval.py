@@ -13,8 +13,9 @@ Dataset card
     and ``join`` puts the haystacks of several records together (as Mem-alpha does for training).
     Question kinds: text where a labelled sentence states the gold, keywords where the gold is a
     free answer (recommendations, preferences): the words it shares with the evidence. All six
-    question types are read; ``metadata["question_types"]`` and ``["question_dates"]`` run parallel
-    to the questions. Questions on temporal reasoning say on which day they are asked.
+    question types are read; ``metadata["question_types"]``, ``["question_dates"]`` and
+    ``["reference_answers"]`` (the golds as the file words them, for a judge) run parallel to the
+    questions. Questions on temporal reasoning say on which day they are asked.
     Evidence: for every turn marked ``has_answer`` that states the gold, the sentence that does;
     where no turn of an answer session is marked, the sentence closest to the question.
     Left out and counted: questions whose gold is stated nowhere or is a number arrived at by
@@ -200,6 +201,7 @@ def _plan(
         "question_ids": [item.id for _, item in asked.values()],
         "question_types": [item.kind for _, item in asked.values()],
         "question_dates": [item.date for _, item in asked.values()],
+        "reference_answers": [item.answer for _, item in asked.values()],
     }
     return _Planned(sessions, tuple(planned for planned, _ in asked.values()), metadata)
 

@@ -69,7 +69,7 @@ _SPLITS = (
 _COLUMNS = ("context", "questions", "answers", "metadata")
 # Enough to list the episodes; haystack_sessions, a second copy of each history, is never read.
 _LIGHT = ("questions", "metadata.source", "metadata.question_ids", "metadata.qa_pair_ids")
-_KEPT_METADATA = ("question_types", "question_dates", "qa_pair_ids")
+_KEPT_METADATA = ("question_types", "question_dates", "question_ids", "qa_pair_ids")
 _HEAVY = ("context", "questions", "answers", *(f"metadata.{name}" for name in _KEPT_METADATA))
 _RECOMMENDATION = "recsys"
 _WITHOUT_MAP = "recommendation row without an entity map (option entities)"
