@@ -18,12 +18,15 @@ from typing import Any
 import memgym
 import memgym.agents
 import memgym.baselines
+from memgym.agents.chat import ModelSettings
 from memgym.benchmarks.agents import agent_code
 from memgym.benchmarks.entries import AgentEntry, checked_entries
 from memgym.benchmarks.suites import EpisodeReference, ResolvedSuite
-from memgym.envs.settings import PRESETS, Settings, make_settings
+from memgym.envs.settings import PRESETS, Settings, make_settings, merged_settings
 from memgym.errors import UsageError
-from memgym.reader import make_reader
+from memgym.quality import make_content_judge
+from memgym.reader import Reader, make_reader
+from memgym.scoring import make_answer_judge
 
 __all__ = ["RunPlan", "Task", "make_plan"]
 
@@ -93,7 +96,7 @@ class RunPlan:
 
     def _suite_settings(self, suite: ResolvedSuite) -> dict[str, Any]:
         # The preset is written out, so that an agent's own settings are merged into it key by key.
-        return {**PRESETS[self.preset], **suite.suite.settings, **self.settings}
+        return merged_settings(PRESETS[self.preset], suite.suite.settings, self.settings)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the run, as JSON values."""
@@ -107,7 +110,11 @@ class RunPlan:
             "seed": self.seed,
             "preset": self.preset,
             "settings": _public(self.settings),
-            "reader": {"name": first.reader, "options": _public(first.reader_options)},
+            "reader": {
+                "name": first.reader,
+                "options": _public(first.reader_options),
+                **_model_of(_reader(first)),
+            },
             "token_counter": first.token_counter,
         }
 
@@ -162,8 +169,22 @@ def make_plan(
     plan = RunPlan(tuple(suites), checked_entries(entries), seed, preset, given)
     for suite in plan.suites:
         checked = plan.reader_settings(suite)
-        make_reader(checked.reader, **checked.reader_options)
+        _reader(checked)
+        make_content_judge(checked.content_judge, **checked.content_judge_options)
+        make_answer_judge(checked.answer_judge, **checked.answer_judge_options)
     return plan
+
+
+def _reader(settings: Settings) -> Reader:
+    return make_reader(settings.reader, **settings.reader_options)
+
+
+def _model_of(part: object) -> dict[str, Any]:
+    """Return what identifies the language model of a reader, if it has one."""
+    settings = getattr(part, "settings", None)
+    if not isinstance(settings, ModelSettings):
+        return {}
+    return {"model": {**settings.identity(), "code": _agents_digest()}}
 
 
 def _describe_agent(entry: AgentEntry) -> dict[str, Any]:

@@ -30,7 +30,7 @@ examples:
   memgym bench --suite real --agents chunks,sentences
   memgym bench --memory-budget 25%                 what to keep becomes the question
   memgym bench --agents sentences,my_agents:Mine   your own class, next to a baseline
-  memgym bench --agents prompt_only,rag,mem1,memagent --model qwen3-4b \
+  memgym bench --agents prompt_only,rag,mem1,memagent --model qwen3-4b \\
       --base-url http://localhost:8000/v1          agents with a model, from a server
   memgym bench --agents sentences,rag --reader llm --reader-model qwen3-32b
   memgym bench --file comparison.toml              a whole comparison, see docs/comparing_agents.md

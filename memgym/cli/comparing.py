@@ -95,7 +95,8 @@ def asked_for(arguments: argparse.Namespace) -> "Comparison":
 
     base = Comparison((), {})
     if arguments.file:
-        base = read_comparison(arguments.file, model=named_model(arguments))
+        given_model = named_model(arguments) if _names_model(arguments) else None
+        base = read_comparison(arguments.file, model=given_model)
     limit = token_limit(arguments.limit_cost) if arguments.limit_cost else None
     given: dict[str, Any] = {
         "suites": tuple(arguments.suite) if arguments.suite else None,
@@ -109,6 +110,12 @@ def asked_for(arguments: argparse.Namespace) -> "Comparison":
     settings = {**base.settings, **_settings(arguments)}
     agents = base.agents if arguments.file and not arguments.agents else _entries(arguments)
     return dataclasses.replace(base, settings=settings, agents=agents, **changed)
+
+
+def _names_model(arguments: argparse.Namespace) -> bool:
+    """Whether a flag says something of the agents' model (else the file's own words count)."""
+    flags = (arguments.model, arguments.base_url, arguments.backend, arguments.model_option)
+    return any(flags)
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:

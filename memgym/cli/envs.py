@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     suites = ((suite.name, suite.summary) for suite in SUITES.values())
     print_table(console, "Suites", ("name", "what it is"), suites)
     agents = ((name, _first_line(agent.__doc__)) for name, agent in BASELINES.items())
-    print_table(console, "Agents", ("name", "what it does"), agents)
+    print_table(console, "Agents without a model", ("name", "what it does"), agents)
     presets = ((name, ", ".join(f"{k}={v}" for k, v in p.items())) for name, p in PRESETS.items())
     print_table(console, "Presets", ("name", "settings that differ from the default"), presets)
     return 0
