@@ -108,7 +108,8 @@ def model_settings(model: str = "", **given: Any) -> ModelSettings:
     """Return checked settings.
 
     Args:
-        model: A preset, a model's name, or a folder; by default what ``MEMGYM_MODEL`` names.
+        model: A preset, a model's name (that of a preset's model brings the preset along), or a
+            folder; by default what ``MEMGYM_MODEL`` names.
         **given: Fields of :class:`ModelSettings`, over those of the preset.
 
     Raises:
@@ -124,11 +125,19 @@ def model_settings(model: str = "", **given: Any) -> ModelSettings:
     for name in given:
         if name not in names:
             raise UsageError(f'a model has no setting "{name}": {nearest(name, names)}')
-    chosen = {"model": model, **MODEL_PRESETS.get(model.lower(), {}), **given}
+    chosen = {"model": model, **_preset(model), **given}
     if chosen.get("backend", "openai") == "openai" and not chosen.get("base_url"):
         found = (os.environ.get(name, "") for name in BASE_URL_VARIABLES)
         chosen["base_url"] = next(filter(None, found), "")
     return ModelSettings(**chosen)
+
+
+def _preset(model: str) -> Mapping[str, Any]:
+    """Return the preset that is called so, or that holds the model of that name."""
+    for name, preset in MODEL_PRESETS.items():
+        if model.lower() in (name, preset["model"].lower()):
+            return preset
+    return {}
 
 
 def open_backend(settings: ModelSettings) -> Backend:
