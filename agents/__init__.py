@@ -4,17 +4,22 @@
 if __name__ != "memgym.agents":
     raise ImportError("import memgym.agents (this folder is installed under that name)")
 
+from memgym.agents.closed_book import ClosedBook
+from memgym.agents.llm_agent import LLMAgent
+from memgym.agents.long_context import LongContext
+from memgym.agents.mem1 import Mem1
+from memgym.agents.memagent import MemAgent, MemAgentPerQuestion
+from memgym.agents.memgpt import MemGPT
+from memgym.agents.mirix import MIRIX
+from memgym.agents.prompt_only import PromptOnly
+from memgym.agents.rag import RAG
 
-def __getattr__(name: str) -> object:
-    if name != "AGENTS":
-        raise AttributeError(name)
-    import importlib
+__all__ = ["AGENTS"]
 
-    found = {}
-    for module, cls in (("prompt_only","PromptOnly"),("long_context","LongContext"),("rag","RAG"),("mem1","Mem1"),("memagent","MemAgent"),("memagent","MemAgentPerQuestion"),("memgpt","MemGPT"),("mirix","MIRIX"),("closed_book","ClosedBook")):
-        try:
-            c = getattr(importlib.import_module(f"memgym.agents.{module}"), cls)
-        except (ImportError, AttributeError):
-            continue
-        found[c.name] = c
-    return found
+AGENTS: dict[str, type[LLMAgent]] = {
+    agent.name: agent
+    for agent in (
+        ClosedBook, LongContext, RAG, MemAgent, MemAgentPerQuestion, Mem1, MemGPT, MIRIX, PromptOnly,
+    )
+}  # fmt: skip
+"""Every agent with a language model by name."""

@@ -14,13 +14,23 @@ but cannot be read becomes a :class:`~memgym.tools.ToolFault` that says why. Whe
 *applied* (does the id exist, is there room) is the memory's business, not this module's.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from memgym.errors import UsageError
 from memgym.model_text import UnreadableError, load_json, mend_json, plain_text, scan
-from memgym.tools import MAX_CHARACTERS, TOOL_NAMES, ToolCall, ToolFault, clip, show, validate
+from memgym.tools import (
+    MAX_CHARACTERS,
+    TOOL_NAMES,
+    TOOLS,
+    Tool,
+    ToolCall,
+    ToolFault,
+    clip,
+    show,
+    validate,
+)
 
 __all__ = ["ParsedAction", "Repair", "parse_action", "plain_text"]
 
@@ -48,6 +58,7 @@ def parse_action(
     max_characters: int = 4 * MAX_CHARACTERS,
     repair: Repair = "none",
     tools: Sequence[str] = TOOL_NAMES,
+    table: Mapping[str, Tool] = TOOLS,
 ) -> ParsedAction:
     """Read the calls out of an action.
 
@@ -60,6 +71,7 @@ def parse_action(
             name and marks such calls ``repaired``. Text that breaks off inside a string is never
             mended.
         tools: the tools that are offered now.
+        table: the tools that there are, of an agent that has its own.
 
     Raises:
         TypeError: the action as a whole has a type that no policy emits (a number, bytes, …).
@@ -72,7 +84,7 @@ def parse_action(
             "an action must be a list of tool calls, one tool call (a dict), model text (a str) "
             f"or None; got {type(action).__name__}"
         )
-    reader = _Reader(max_characters, _get_repairer(repair), tools)
+    reader = _Reader(max_characters, _get_repairer(repair), tools, table)
     calls: list[ToolCall | ToolFault] = []
     total = 0
     for raw in reader.read(action):
@@ -106,6 +118,7 @@ class _Reader(NamedTuple):
     max_characters: int
     repairer: Callable[[str], Any] | None
     tools: Sequence[str]
+    table: Mapping[str, Tool]
 
     def read(self, action: Any) -> Iterator[_Raw]:
         """Yield everything in ``action`` that stands for a call, faults included."""
@@ -184,7 +197,7 @@ class _Reader(NamedTuple):
                     return _fault(name, [f'"arguments": {error}'], call_id)
                 repaired = repaired or mended
             call = {"name": name, "arguments": arguments, "id": call_id}
-        checked = validate(call, self.tools)
+        checked = validate(call, self.tools, table=self.table)
         if isinstance(checked, list):
             return _fault(name, checked, call_id)
         return replace(checked, repaired=True) if repaired else checked

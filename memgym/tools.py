@@ -1,15 +1,16 @@
 """The tool table: what a policy may call, with which arguments, and how a call is checked.
 
 One table gives the OpenAI function schemas, the text for prompts and the validator, so the three
-cannot drift apart. The tool names are those of Mem-alpha (arXiv 2509.25911, appendix C) and the
-memory types may carry its ``_memory`` suffix, so that a published checkpoint runs unchanged.
+cannot drift apart. An agent whose method has tools of its own brings a table of its own. The tool
+names are those of Mem-alpha (arXiv 2509.25911, appendix C) and the memory types may carry its
+``_memory`` suffix, so that a published checkpoint runs unchanged.
 
 This module knows nothing of a memory's content: whether an id exists or a text fits is decided
 where the call is applied. Turning model text into calls is :mod:`memgym.actions`.
 """
 
 import difflib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -54,6 +55,7 @@ class Argument:
         item_only: needed when ``memory_type`` is semantic or episodic; for the core, which is one
             paragraph without an id, it is ignored and dropped.
         default: put in when an optional argument is left out (``None``: nothing is put in).
+        may_be_blank: whether a ``text`` may be empty.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Argument:
     minimum: int = 0
     maximum: int = 0
     default: int | None = None
+    may_be_blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,6 @@ TOOLS: dict[str, Tool] = {tool.name: tool for tool in _TABLE}
 
 TOOL_NAMES = tuple(TOOLS)
 
-_ARGUMENT_NAMES = {tool.name: frozenset(a.name for a in tool.arguments) for tool in _TABLE}
 _SPELLINGS: dict[str, str] = {
     spelling: name for name in MEMORY_TYPES for spelling in (name, f"{name}_memory")
 }
@@ -222,7 +224,10 @@ def show(value: Any) -> str:
 
 
 def validate(
-    call: Any, names: Collection[str] = TOOL_NAMES, max_characters: int = MAX_CHARACTERS
+    call: Any,
+    names: Collection[str] = TOOL_NAMES,
+    max_characters: int = MAX_CHARACTERS,
+    table: Mapping[str, Tool] = TOOLS,
 ) -> ToolCall | list[str]:
     """Check one call against the table.
 
@@ -232,6 +237,7 @@ def validate(
             and an optional argument that is ``None`` counts as left out.
         names: the tools that are offered now.
         max_characters: longest accepted string argument.
+        table: the tools that there are.
 
     Returns:
         The normalised call (nothing of ``call`` is kept or changed), or every fault found, each
@@ -243,9 +249,9 @@ def validate(
         name, given, call_id = call.name, call.arguments, call.id
     else:
         return [f'a call must be an object with "name" and "arguments", got {show(call)}']
-    tool = TOOLS.get(name) if isinstance(name, str) else None
+    tool = table.get(name) if isinstance(name, str) else None
     if tool is None or tool.name not in names:
-        return [_name_fault(name, names)]
+        return [_name_fault(name, names, table)]
     if not isinstance(given, dict):
         wanted = ", ".join(argument.name for argument in tool.arguments)
         if given is None:
@@ -263,13 +269,13 @@ def _call_id(value: Any) -> str:
     return clean_text(str.__str__(value[:256])) if isinstance(value, str) else ""
 
 
-def _name_fault(name: Any, names: Collection[str]) -> str:
-    offered = [known for known in TOOL_NAMES if known in names]
+def _name_fault(name: Any, names: Collection[str], table: Mapping[str, Tool]) -> str:
+    offered = [known for known in table if known in names]
     if name is None:
         return f'a call without "name"; it must be one of {", ".join(offered)}'
     if not isinstance(name, str):
         return f'"name" must be one of {", ".join(offered)}; got {show(name)}'
-    if name in TOOLS:
+    if name in table:
         return f'the tool "{name}" is not offered here. Valid: {", ".join(offered)}'
     return f'unknown tool "{clip(name)}": {nearest(clip(name), offered)}'
 
@@ -318,7 +324,7 @@ def _check_text(argument: Argument, value: Any, faults: list[str], max_character
         faults.append(
             f'"{argument.name}" has {len(text)} characters; at most {max_characters} are accepted'
         )
-    elif not text or text.isspace():
+    elif not argument.may_be_blank and (not text or text.isspace()):
         faults.append(f'"{argument.name}" is empty; it must be a text that is not blank')
     return text if text.isascii() else clean_text(text)
 
@@ -327,11 +333,12 @@ def _check_choice(argument: Argument, value: Any, faults: list[str], _: int) -> 
     if not isinstance(value, str):
         faults.append(f'"{argument.name}" must be {_expected(argument)}; got {show(value)}')
         return ""
-    choice = _SPELLINGS.get(value) or _SPELLINGS.get(value[:40].strip().lower(), "")
+    plain = value[:40].strip().lower()
+    choice = _SPELLINGS.get(value) or _SPELLINGS.get(plain, plain)
     if choice in argument.choices:
         return choice
     close = difflib.get_close_matches(clip(value).lower(), argument.choices, n=1)
-    hint = f' (did you mean "{close[0]}"?)' if close and not choice else ""
+    hint = f' (did you mean "{close[0]}"?)' if close and choice not in MEMORY_TYPES else ""
     faults.append(f'"{argument.name}" must be {_expected(argument)}; got {show(value)}{hint}')
     return ""
 
@@ -356,7 +363,7 @@ _CHECKS: dict[str, Callable[[Argument, Any, list[str], int], Any]] = {
 
 def _unexpected(tool: Tool, given: dict[Any, Any]) -> list[str]:
     accepted = [argument.name for argument in tool.arguments]
-    extras = [key for key in given if key not in _ARGUMENT_NAMES[tool.name]]
+    extras = [key for key in given if key not in accepted]
     faults = []
     for key in extras[:_SHOWN_EXTRAS]:
         close = difflib.get_close_matches(clip(key), accepted, n=1) if isinstance(key, str) else []
@@ -367,16 +374,18 @@ def _unexpected(tool: Tool, given: dict[Any, Any]) -> list[str]:
     return faults
 
 
-def _select(names: Iterable[str]) -> list[Tool]:
+def _select(names: Iterable[str], table: Mapping[str, Tool]) -> list[Tool]:
     selected = []
     for name in names:
-        if name not in TOOLS:
-            raise UsageError(f'unknown tool "{name}": {nearest(name, TOOL_NAMES)}')
-        selected.append(TOOLS[name])
+        if name not in table:
+            raise UsageError(f'unknown tool "{name}": {nearest(name, table)}')
+        selected.append(table[name])
     return selected
 
 
-def openai_tools(names: Iterable[str] = TOOL_NAMES) -> list[dict[str, Any]]:
+def openai_tools(
+    names: Iterable[str] = TOOL_NAMES, table: Mapping[str, Tool] = TOOLS
+) -> list[dict[str, Any]]:
     """Return the tools as OpenAI function schemas (fresh objects, JSON-able), in the given order.
 
     ``memory_id`` is not in a schema's ``required``, because the core has no ids.
@@ -398,7 +407,7 @@ def openai_tools(names: Iterable[str] = TOOL_NAMES) -> list[dict[str, Any]]:
                 },
             },
         }
-        for tool in _select(names)
+        for tool in _select(names, table)
     ]
 
 
@@ -417,14 +426,14 @@ def _property(argument: Argument) -> dict[str, Any]:
     return schema
 
 
-def describe_tools(names: Iterable[str] = TOOL_NAMES) -> str:
+def describe_tools(names: Iterable[str] = TOOL_NAMES, table: Mapping[str, Tool] = TOOLS) -> str:
     """Return the tools as prompt text: a signature, a sentence, and one line per argument.
 
     Raises:
         UsageError: an unknown tool name.
     """
     lines = []
-    for tool in _select(names):
+    for tool in _select(names, table):
         signature = ", ".join(a.name if a.required else f"{a.name}?" for a in tool.arguments)
         lines.append(f"{tool.name}({signature}): {tool.description}")
         for argument in tool.arguments:
