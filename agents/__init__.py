@@ -19,7 +19,8 @@ __all__ = ["AGENTS"]
 AGENTS: dict[str, type[LLMAgent]] = {
     agent.name: agent
     for agent in (
-        ClosedBook, LongContext, RAG, MemAgent, MemAgentPerQuestion, Mem1, MemGPT, MIRIX, PromptOnly,
+        ClosedBook, LongContext, RAG, MemAgent, MemAgentPerQuestion, Mem1, MemGPT, MIRIX,
+        PromptOnly,
     )
 }  # fmt: skip
 """Every agent with a language model by name."""
