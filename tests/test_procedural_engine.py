@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from datetime import datetime
@@ -353,3 +354,23 @@ def test_chunks_do_not_depend_on_the_order_of_reading(ability: str) -> None:
     backwards = build_procedural(ability, "train", 1, options)
     last_first = [backwards.chunks[index] for index in range(5, -1, -1)]
     assert list(forwards.chunks) == last_first[::-1]
+
+
+def test_threads_may_read_the_chunks_of_one_episode() -> None:
+    chunks = LazyChunks(40, str, cache=2)
+    found: list[list[str]] = []
+
+    def read(offset: int) -> None:
+        found.append([chunks[(offset + step) % 40] for step in range(4_000)])
+
+    threads = [threading.Thread(target=read, args=(offset,)) for offset in range(8)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(found) == 8, "a thread has raised"

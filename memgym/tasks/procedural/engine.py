@@ -7,6 +7,7 @@ Not here: names and values (``words``), how sentences become conversations and d
 import hashlib
 import math
 import operator
+import threading
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -140,7 +141,7 @@ def count_tokens(text: str) -> int:
 
 
 class LazyChunks(Sequence[str]):
-    """A sequence of chunks that are made when they are read and not kept.
+    """A sequence of chunks that are made when they are read and not kept; threads may share it.
 
     Args:
         length: Number of chunks.
@@ -150,7 +151,7 @@ class LazyChunks(Sequence[str]):
         cache: How many of the latest chunks are kept.
     """
 
-    __slots__ = ("_cache", "_cache_size", "_length", "_make")
+    __slots__ = ("_cache", "_cache_size", "_length", "_lock", "_make")
     __hash__ = None  # type: ignore[assignment]  # equality is by content, which is not kept
 
     def __init__(self, length: int, make: Callable[[int], str], cache: int = 4) -> None:
@@ -158,6 +159,7 @@ class LazyChunks(Sequence[str]):
         self._make = make
         self._cache_size = cache
         self._cache: OrderedDict[int, str] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return self._length
@@ -177,14 +179,16 @@ class LazyChunks(Sequence[str]):
         return self._chunk(position)
 
     def _chunk(self, position: int) -> str:
-        if position in self._cache:
-            self._cache.move_to_end(position)
-            return self._cache[position]
-        text = self._make(position)
+        with self._lock:
+            if position in self._cache:
+                self._cache.move_to_end(position)
+                return self._cache[position]
+        text = self._make(position)  # outside the lock: making one may read another
         if self._cache_size > 0:
-            self._cache[position] = text
-            if len(self._cache) > self._cache_size:
-                self._cache.popitem(last=False)
+            with self._lock:
+                self._cache[position] = text
+                if len(self._cache) > self._cache_size:
+                    self._cache.popitem(last=False)
         return text
 
     def __iter__(self) -> Iterator[str]:
