@@ -24,3 +24,4 @@ __version__ = "0.1.0"
 
 gymnasium.register(id="MemAlpha-v0", entry_point="memgym.envs.mem_alpha:MemAlphaEnv")
 gymnasium.register(id="MemAlphaText-v0", entry_point="memgym.envs.text:MemAlphaTextEnv")
+gymnasium.register(id="MemAlphaNumeric-v0", entry_point="memgym.envs.numeric:MemAlphaNumericEnv")

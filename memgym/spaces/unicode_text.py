@@ -52,6 +52,26 @@ _LAST_CODE_POINT = 0x10FFFF
 # The ignores below: mypy does not bind the type variable of a generic single-dispatch function.
 
 
+class _NoShape:
+    """Stands where an array space has its shape; says what to do to whoever reads it as one.
+
+    Stable-Baselines3 does so with every space of an environment, and would stop at a ``None`` with
+    "'NoneType' object is not iterable".
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        raise UsageError(
+            "UnicodeText has no shape: a learner of arrays cannot read text; "
+            'gym.make("MemAlphaNumeric-v0") is MemAlpha-v0 in numbers'
+        )
+
+    def __repr__(self) -> str:
+        return "no shape"
+
+
+_NO_SHAPE = _NoShape()
+
+
 class UnicodeText(Text):
     """All strings of ``min_length`` to ``max_length`` characters (code points).
 
@@ -72,6 +92,11 @@ class UnicodeText(Text):
         seed: int | np.random.Generator | None = None,
     ) -> None:
         super().__init__(max_length, min_length=min_length, charset="".join(_WORDS), seed=seed)
+
+    @property
+    def shape(self) -> Any:
+        """Not a shape; to iterate over it raises :class:`UsageError`."""
+        return _NO_SHAPE
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
         """Return words of a small multilingual vocabulary, cut to a random length.
