@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from memgym.agents.llm_agent import LLMAgent, without_thinking
+from memgym.agents.llm_agent import LLMAgent, conversation, without_thinking
 from memgym.baselines.closed_book import ClosedBook as WritesNothing
 
 __all__ = ["ClosedBook"]
@@ -27,9 +27,6 @@ class ClosedBook(WritesNothing, LLMAgent):
     def answer(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> str:
         """Answer from nothing but the question."""
         [told] = self.answer_prompts.values()
-        messages = [
-            {"role": "system", "content": told},
-            {"role": "user", "content": str(observation["question"])},
-        ]
-        reply = self.ask([messages], max_tokens=512)
+        asked = conversation(told, str(observation["question"]))
+        reply = self.ask([asked], max_tokens=512)
         return without_thinking(reply.text) if reply else ""

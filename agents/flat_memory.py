@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from memgym.agent import Briefing
-from memgym.agents.chat import Message
 from memgym.baselines.calls import delete, insert, update
 from memgym.memory import MAX_CONTENT_CHARACTERS
 
@@ -17,7 +16,6 @@ __all__ = [
     "FLAT_MEMORY_TOKENS",
     "FLAT_SETTINGS",
     "append_text",
-    "conversation",
     "reading_task",
     "rewrite_core",
 ]
@@ -29,11 +27,6 @@ FLAT_SETTINGS: Mapping[str, Any] = MappingProxyType(
     {"core_capacity": FLAT_MEMORY_TOKENS, "memory_types": ("core",), "turns_per_chunk": 1}
 )
 """Environment settings for one text in the core, rewritten once per chunk."""
-
-
-def conversation(instructions: str, shown: str) -> list[Message]:
-    """Return the messages of one turn: what is the same every time, then what is not."""
-    return [{"role": "system", "content": instructions}, {"role": "user", "content": shown}]
 
 
 def reading_task(briefing: Briefing) -> str:

@@ -6,6 +6,7 @@ equal replies: those are asked once and kept on disk.
 
 import atexit
 import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from memgym.agents.chat import (
     ContextLengthError,
     Message,
     ModelSettings,
+    RefusedError,
     ReplyStore,
     model_settings,
 )
@@ -110,10 +112,11 @@ class FrozenModel:
     def ask_all(
         self, prompts: Sequence[Prompt], *, choices: Sequence[str] = ()
     ) -> list[Reply | None]:
-        """Return the reply to every prompt, in order; ``None`` for one that cannot fit the model.
+        """Return the reply to every prompt, in order; ``None`` where there is none to be had.
 
-        All are asked in one batch. Those that do not fit are asked once more with half of their
-        items, and so on down to none; one over-long prompt costs the others nothing.
+        That is a prompt that cannot fit the model, or that is refused for good. All are asked in
+        one batch. Those that do not fit are asked once more with half of their items, and so on
+        down to none; one over-long prompt costs the others nothing.
 
         Args:
             prompts: What to ask.
@@ -135,17 +138,18 @@ class FrozenModel:
                 items = left.pop(place)
                 if isinstance(result, ChatReply):
                     replies[place] = Reply(result, items)
-                elif not isinstance(result, ContextLengthError):
+                elif isinstance(result, ContextLengthError):
+                    if items:
+                        left[place] = items // 2
+                elif not isinstance(result, RefusedError):
                     raise result
-                elif items:
-                    left[place] = items // 2
         return replies
 
     def choose_all(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[str]:
         """Return which of the choices the model takes for every prompt.
 
-        ``""`` stands for a prompt that cannot fit, or a reply that is none of the choices (a
-        server that ignores the constraint); both count as failures.
+        ``""`` stands for a prompt without a reply (see :meth:`ask_all`), or a reply that is none of
+        the choices (a server that ignores the constraint); both count as failures.
 
         Raises:
             ServerError, StoppedError: see :meth:`ask_all`.
@@ -159,9 +163,14 @@ class FrozenModel:
         return chosen
 
 
-@functools.cache
+_stores: dict[Path, ReplyStore] = {}
+_stores_lock = threading.Lock()
+
+
 def _store(folder: Path) -> ReplyStore:
     """Return the store of a folder, one for all readers and judges of this process."""
-    store = ReplyStore(folder)
-    atexit.register(store.close)
-    return store
+    with _stores_lock:
+        if folder not in _stores:
+            _stores[folder] = ReplyStore(folder)
+            atexit.register(_stores[folder].close)
+        return _stores[folder]

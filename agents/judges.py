@@ -84,8 +84,8 @@ class LLMContentJudge(FrozenModel):
     """Judges written items by the piece, the store they went to, and what they replaced.
 
     All items of a chunk are asked about in one batch. An item that the model has no room for even
-    without its neighbours counts as invalid, and as a failure in :attr:`usage`. Options: see
-    :class:`~memgym.agents.frozen_model.FrozenModel`.
+    without its neighbours, or that is refused, counts as invalid, and as a failure in
+    :attr:`usage`. Options: see :class:`~memgym.agents.frozen_model.FrozenModel`.
     """
 
     name = "llm"
@@ -136,18 +136,13 @@ class LLMAnswerJudge(FrozenModel):
     Free-form are questions of kind ``text`` and those whose gold is a free text (LongMemEval's
     recommendations, say); all others keep the score of :func:`memgym.scoring.score_answer`. The
     rubric follows the question type: temporal reasoning, knowledge update, abstention, preference,
-    else a plain fact. An answer that the model has no room for is incorrect, and a failure in
-    :attr:`usage`.
+    else a plain fact. An answer that the model has no room for, or that is refused, is incorrect,
+    and a failure in :attr:`usage`.
 
     Args:
         sources: Only free-form answers of these data sources are judged; empty: of all.
-        model: See :class:`~memgym.agents.frozen_model.FrozenModel` for this and what follows.
-        base_url: Of the server.
-        backend: ``openai``, ``transformers`` or ``vllm``.
-        temperature: 0 is greedy.
-        max_tokens: Longest verdict, tokens of the model.
-        cache: Whether verdicts are kept on disk.
-        model_options: Further settings of the model.
+        **model: The model and how it is asked: the arguments of
+            :class:`~memgym.agents.frozen_model.FrozenModel`.
 
     Raises:
         UsageError: no model is named, or an option is invalid.
@@ -155,25 +150,11 @@ class LLMAnswerJudge(FrozenModel):
 
     name = "llm"
 
-    def __init__(
-        self,
-        sources: Sequence[str] = (),
-        *,
-        model: str = "",
-        base_url: str = "",
-        backend: str = "openai",
-        temperature: float = 0.0,
-        max_tokens: int = 16,
-        cache: bool = True,
-        model_options: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, sources: Sequence[str] = (), **model: Any) -> None:
         listed = isinstance(sources, (list, tuple))
         if not listed or not all(isinstance(name, str) for name in sources):
             raise UsageError(f"answer judge sources must be a list of names, got {sources!r}")
-        super().__init__(
-            model=model, base_url=base_url, backend=backend, temperature=temperature,
-            max_tokens=max_tokens, cache=cache, model_options=model_options,
-        )  # fmt: skip
+        super().__init__(**model)
         self.sources = tuple(sources)
 
     def score(self, answers: Sequence[GivenAnswer]) -> list[float]:

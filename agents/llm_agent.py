@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from memgym.agent import Agent, Briefing
-from memgym.agents.chat import Chat, ChatReply, ContextLengthError, Message
+from memgym.agents.chat import Chat, ChatReply, ContextLengthError, Message, RefusedError
 from memgym.agents.reading import READING_PROMPT, NoteOrder, reading_messages
 from memgym.errors import UsageError
 from memgym.reader import retrieve
 from memgym.usage import Usage
 
-__all__ = ["LLMAgent", "checked_count", "without_thinking"]
+__all__ = ["LLMAgent", "checked_count", "conversation", "without_thinking"]
 
 _THINKING = re.compile(r"^.*?</think>", re.DOTALL)
 
@@ -21,6 +21,11 @@ def without_thinking(text: str) -> str:
     if "</think>" in text:
         return _THINKING.sub("", text, count=1).strip()
     return "" if text.lstrip().startswith("<think>") else text.strip()
+
+
+def conversation(instructions: str, shown: str) -> list[Message]:
+    """Return the messages of one turn: what is the same every time, then what is not."""
+    return [{"role": "system", "content": instructions}, {"role": "user", "content": shown}]
 
 
 def checked_count(option: str, value: object) -> int:
@@ -70,7 +75,9 @@ class LLMAgent(Agent):
         self.chat.begin(str(briefing.info["episode_id"]), briefing.seed)
 
     def ask(self, prompts: Iterable[Sequence[Message]], **given: Any) -> ChatReply | None:
-        """Return the reply to the first prompt that fits the model, ``None`` if none does.
+        """Return the reply to the first prompt that fits the model.
+
+        ``None`` if none fits, or if that one is refused for good; both are counted failures.
 
         Args:
             prompts: The same request, shorter each time: the agent's own truncation rule.
@@ -81,6 +88,8 @@ class LLMAgent(Agent):
                 return self.chat.ask(messages, **given)
             except ContextLengthError:
                 continue
+            except RefusedError:
+                break
         return None
 
     def bare_question(self, observation: Mapping[str, Any]) -> str:

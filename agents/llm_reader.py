@@ -6,7 +6,7 @@ text has a budget in tokens, one prompt that is too long concerns only its own q
 model that cannot be reached is no answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,8 +25,8 @@ class LLMReader(FrozenModel):
     """Answers with a language model, all questions of a call in one batch.
 
     A prompt that does not fit the model is asked again with half of its items. One that does not
-    fit without any, and a reply without an answer in it (empty, or nothing but thinking), are
-    failures: they score 0 and are counted.
+    fit without any, one that is refused for good, and a reply without an answer in it (empty, or
+    nothing but thinking), are failures: they score 0 and are counted.
 
     Args:
         budget_tokens: Tokens of retrieved text, as the environment counts them; the core is shown
@@ -34,13 +34,9 @@ class LLMReader(FrozenModel):
         top_k: Items retrieved per store.
         order: Items are shown by ``rank``, best first, or in the ``sequence`` in which they were
             written. Questions after an order are always asked in sequence.
-        model: See :class:`~memgym.agents.frozen_model.FrozenModel` for this and what follows.
-        base_url: Of the server.
-        backend: ``openai``, ``transformers`` or ``vllm``.
-        temperature: 0 is greedy; published: 0.7.
         max_tokens: Longest answer, tokens of the model; published: 2,048.
-        cache: Whether answers are kept on disk.
-        model_options: Further settings of the model.
+        **model: The model and how it is asked: the other arguments of
+            :class:`~memgym.agents.frozen_model.FrozenModel`. Published: ``temperature`` 0.7.
 
     Raises:
         UsageError: no model is named, or an option is invalid.
@@ -54,21 +50,13 @@ class LLMReader(FrozenModel):
         top_k: int = 20,
         order: NoteOrder = "rank",
         *,
-        model: str = "",
-        base_url: str = "",
-        backend: str = "openai",
-        temperature: float = 0.0,
         max_tokens: int = 512,
-        cache: bool = True,
-        model_options: Mapping[str, Any] | None = None,
+        **model: Any,
     ) -> None:
         check_limits(budget_tokens=budget_tokens, top_k=top_k)
         if order not in ("rank", "sequence"):
             raise UsageError(f'reader order must be "rank" or "sequence", got {order!r}')
-        super().__init__(
-            model=model, base_url=base_url, backend=backend, temperature=temperature,
-            max_tokens=max_tokens, cache=cache, model_options=model_options,
-        )  # fmt: skip
+        super().__init__(max_tokens=max_tokens, **model)
         self.budget_tokens = budget_tokens
         self.top_k = top_k
         self.order: NoteOrder = order

@@ -19,11 +19,10 @@ from memgym.agents.chat import ChatReply, Message
 from memgym.agents.flat_memory import (
     FLAT_MEMORY_TOKENS,
     FLAT_SETTINGS,
-    conversation,
     reading_task,
     rewrite_core,
 )
-from memgym.agents.llm_agent import LLMAgent, without_thinking
+from memgym.agents.llm_agent import LLMAgent, conversation, without_thinking
 from memgym.agents.passages import shortened
 
 __all__ = ["Mem1"]

@@ -22,11 +22,10 @@ from memgym.agents.flat_memory import (
     FLAT_MEMORY_TOKENS,
     FLAT_SETTINGS,
     append_text,
-    conversation,
     reading_task,
     rewrite_core,
 )
-from memgym.agents.llm_agent import LLMAgent, checked_count, without_thinking
+from memgym.agents.llm_agent import LLMAgent, checked_count, conversation, without_thinking
 from memgym.agents.passages import centre_cut, pieces, shortened
 from memgym.errors import UsageError
 

@@ -22,8 +22,7 @@ from typing import Any, ClassVar
 
 from memgym.actions import plain_text
 from memgym.agents.chat import Chat, Message
-from memgym.agents.flat_memory import conversation
-from memgym.agents.llm_agent import LLMAgent, checked_count
+from memgym.agents.llm_agent import LLMAgent, checked_count, conversation
 from memgym.agents.paged_memory import ALL_TOOLS, READ_TOOLS, PagedMemory
 from memgym.agents.passages import shortened
 from memgym.agents.tool_loop import ToolLoop
@@ -47,7 +46,7 @@ ANSWERING = """\
 You have read a long text and are asked about it. What you know stands in your core memory, which is
 in view, and in the archive and the log of the text, which you search. You have at most {steps}
 replies. One of them has to call send_message with the answer and nothing else, as short as it can
-be, in the words of the text; if your memory does not tell, with: unknown."""
+be, in the words of the text; if your memory does not tell, with: not mentioned."""
 
 PIECE = "A piece of the text has arrived:\n{piece}\n\n{memory}"
 QUESTION = """\

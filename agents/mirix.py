@@ -21,8 +21,7 @@ from typing import Any, ClassVar
 
 from memgym.agents.chat import Chat, ChatReply, Message
 from memgym.agents.draft import Draft, writing_tools
-from memgym.agents.flat_memory import conversation
-from memgym.agents.llm_agent import LLMAgent, checked_count
+from memgym.agents.llm_agent import LLMAgent, checked_count, conversation
 from memgym.agents.passages import shortened
 from memgym.agents.tool_loop import ToolLoop, ask_together
 from memgym.memory import MemoryType

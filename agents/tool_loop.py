@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from memgym.actions import parse_action
-from memgym.agents.chat import Chat, ChatReply, ContextLengthError, Message
+from memgym.agents.chat import Chat, ChatReply, ContextLengthError, Message, RefusedError
 from memgym.agents.llm_agent import without_thinking
 from memgym.envs.view import clip
 from memgym.tools import Tool, ToolCall, ToolFault, openai_tools
@@ -105,9 +105,10 @@ class ToolLoop:
 
 
 def ask_together(chat: Chat, loops: Sequence[ToolLoop]) -> list[ChatReply | None]:
-    """Ask several conversations in one batch; ``None`` where nothing fits the model.
+    """Ask several conversations in one batch; ``None`` where there is no reply to be had.
 
-    Only those that did not fit are asked again, shorter.
+    That is where nothing fits the model, or where it is refused for good. Only those that did not
+    fit are asked again, shorter.
 
     Raises:
         ServerError: there is no answer to be had.
@@ -126,6 +127,6 @@ def ask_together(chat: Chat, loops: Sequence[ToolLoop]) -> list[ChatReply | None
                 replies[index] = result
             elif isinstance(result, ContextLengthError):
                 waiting.append(index)
-            else:
+            elif not isinstance(result, RefusedError):
                 raise result
     return replies

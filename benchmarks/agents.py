@@ -1,34 +1,38 @@
-"""Finding agents: built-in ones by name, a user's own by import path."""
+"""Finding agents: built-in ones by name, trained ones by folder, a user's own by import path."""
 
 import hashlib
-import importlib
 import inspect
-import sys
 from pathlib import Path
+from typing import Any
 
 from memgym.agent import Agent
 from memgym.agents import AGENTS
 from memgym.agents.llm_agent import LLMAgent
 from memgym.baselines import BASELINES
+from memgym.baselines.sb3 import TRAINED
 from memgym.errors import UsageError, nearest
+from memgym.plugins import import_class
 
-__all__ = ["agent_code", "load_agent"]
+__all__ = ["class_code", "load_agent"]
 
 
 def load_agent(spec: str, *, with_model: bool = False) -> type[Agent]:
     """Return the agent class that ``spec`` names.
 
     Args:
-        spec: A name of :data:`memgym.baselines.BASELINES` or :data:`memgym.agents.AGENTS`, or
-            ``package.module:Class``, looked for in the current folder too.
+        spec: A name of :data:`memgym.baselines.BASELINES` or :data:`memgym.agents.AGENTS`; for a
+            trained agent a name of :data:`memgym.baselines.sb3.TRAINED` and its folder,
+            ``ppo:runs/x``; or ``package.module:Class``, looked for in the current folder too.
         with_model: Whether a language model is given. A name that stands for an agent with and one
             without a model (``closed_book``) means the one that can be had.
 
     Raises:
         UsageError: there is no such agent, it cannot be imported, or it needs a model.
     """
-    module_name, colon, class_name = spec.partition(":")
-    agent = _import_agent(spec, module_name, class_name) if colon else _built_in(spec, with_model)
+    kind, colon, _ = spec.partition(":")
+    if colon and kind in TRAINED:
+        return TRAINED[kind]
+    agent = _import_agent(spec) if colon else _built_in(spec, with_model)
     if issubclass(agent, LLMAgent) and not with_model:
         raise UsageError(
             f'agent "{spec}" needs a language model: name one with --model (and --base-url of its '
@@ -42,43 +46,29 @@ def _built_in(name: str, with_model: bool) -> type[Agent]:
     for table in tables:
         if name in table:
             return table[name]
+    if name in TRAINED:
+        raise UsageError(
+            f'agent "{name}" is trained: name its folder, as in {name}:runs/my-run (made by '
+            f"memgym train-sb3 --algo {name} --out runs/my-run)"
+        )
     known = dict.fromkeys([*BASELINES, *AGENTS])
     raise UsageError(f'unknown agent "{name}": {nearest(name, known)}, or your own as module:Class')
 
 
-def _import_agent(spec: str, module_name: str, class_name: str) -> type[Agent]:
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a console script does not look where it is called
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UsageError(
-            f'agent "{spec}": cannot import "{module_name}": {error}; write package.module:Class '
-            "with a module of the current folder or an installed package"
-        ) from error
-    agent = getattr(module, class_name, None)
-    if agent is None:
-        raise UsageError(
-            f'agent "{spec}": {module_name} has no "{class_name}": '
-            f"{nearest(class_name, _agent_names(module))}"
-        )
-    if not (isinstance(agent, type) and issubclass(agent, Agent)):
-        raise UsageError(f'agent "{spec}": {class_name} must be a subclass of memgym.agent.Agent')
+def _import_agent(spec: str) -> type[Agent]:
+    agent: type[Agent] = import_class("agent", spec, Agent)
     if inspect.isabstract(agent) or not isinstance(getattr(agent, "name", None), str):
-        raise UsageError(f'agent "{spec}": {class_name} needs a class attribute "name" and act()')
+        raise UsageError(
+            f'agent "{spec}": {agent.__name__} needs a class attribute "name" and act()'
+        )
     return agent
 
 
-def _agent_names(module: object) -> list[str]:
-    found = inspect.getmembers(module, lambda x: isinstance(x, type) and issubclass(x, Agent))
-    return [name for name, _ in found if name != "Agent"]
+def class_code(kind: type[Any]) -> str:
+    """Return the first 16 hex digits of the sha256 of the file that defines a class.
 
-
-def agent_code(agent: type[Agent]) -> str:
-    """Return the first 16 hex digits of the sha256 of the file that defines ``agent``.
-
-    It tells results of an edited agent from those of its former self. Files that the agent imports
-    are not looked at.
+    It tells results of an edited agent, reader or judge from those of its former self. Files that
+    it imports are not looked at.
     """
-    file = Path(inspect.getfile(agent))
+    file = Path(inspect.getfile(kind))
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]

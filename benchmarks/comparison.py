@@ -30,8 +30,9 @@ import contextlib
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from memgym.agents.chat import ModelSettings, model_settings
@@ -45,7 +46,7 @@ from memgym.benchmarks.suites import get_suite
 from memgym.envs.settings import make_settings
 from memgym.errors import UsageError
 
-__all__ = ["Comparison", "read_comparison"]
+__all__ = ["Comparison", "read_comparison", "taken_over", "with_model"]
 
 _KEYS = (
     "suites", "data", "seed", "preset", "memory_budget", "answer_mode", "concurrency",
@@ -59,11 +60,10 @@ _OWN_PLACE = {
     "reader_options": "the table [reader]",
 }
 _MODEL_FIELDS = tuple(item.name for item in dataclasses.fields(ModelSettings))
-# What a reader or judge takes over from a table of [models]: where the model is, not how an agent
-# samples from it.
-_LOCATION = ("model", "backend", "base_url")
-_CONNECTION = ("key_variable", "timeout_seconds", "max_retries", "concurrency", "engine_options",
-               "template_options")  # fmt: skip
+# What a reader or judge takes over from the model of an agent: where it is, not how it is sampled.
+_PLACE = ("backend", "base_url")
+_CONNECTION = ("key_variable", "timeout_seconds", "max_retries", "concurrency", "engine_options")
+_TEMPLATE = "template_options"  # belongs to the model, not to its place
 _JUDGES = ("content_judge_options", "answer_judge_options")
 
 
@@ -81,6 +81,8 @@ class Comparison:
         preset: Name of the settings preset.
         concurrency: Episodes played at a time by agents with a model.
         limit_tokens: Tokens after which the run stops; 0 for no limit.
+        models: The tables of [models] as they are written, for flags that name one.
+        model: Of agents that name none, if the file has one for them.
     """
 
     agents: tuple[AgentEntry, ...]
@@ -91,31 +93,38 @@ class Comparison:
     preset: str | None = None
     concurrency: int | None = None
     limit_tokens: int | None = None
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    model: ModelSettings | None = None
 
 
-def read_comparison(path: str | Path, *, model: ModelSettings | None = None) -> Comparison:
+def read_comparison(
+    path: str | Path, *, model: Mapping[str, Any] = MappingProxyType({})
+) -> Comparison:
     """Return what a comparison file says, checked.
 
     Args:
         path: A file that ends in ``.toml``, ``.yaml`` or ``.yml``.
-        model: Of the agents that name none, instead of the one that the file names for them.
+        model: Fields of :class:`~memgym.agents.chat.models.ModelSettings` that win over those of
+            the model of every agent, and are the model of those that name none. Its ``model`` may
+            be the name of a table of [models], which then takes the place of the agent's own.
 
     Raises:
         UsageError: the file cannot be read, or anything in it is unknown or invalid; the message
             names the file and the line or key.
     """
     top = read_config(Path(path).expanduser(), _KEYS)
-    models = {
-        name: top.table("models").table(name, _MODEL_FIELDS) for name in top.table("models").content
-    }
+    tables = top.table("models")
+    models = {name: tables.table(name, _MODEL_FIELDS) for name in tables.content}
     preset = top.text("preset")
     with _naming(top.place("preset")):
         make_settings(preset or "default", {})
     settings = _settings(top, models)
     with _naming(top.place("settings")):
         make_settings(preset or "default", settings)
+    known = _Models(models, model)
+    default = known.default(top)
     return Comparison(
-        agents=_agents(top, models, model),
+        agents=_agents(top, known, default),
         settings=settings,
         suites=_suites(top),
         data=top.text("data"),
@@ -123,6 +132,8 @@ def read_comparison(path: str | Path, *, model: ModelSettings | None = None) -> 
         preset=preset,
         concurrency=top.whole_number("concurrency", least=1),
         limit_tokens=_limit(top),
+        models={name: table.content for name, table in models.items()},
+        model=default,
     )
 
 
@@ -189,71 +200,142 @@ def _reader(top: Table, models: Mapping[str, Table]) -> dict[str, Any]:
 def _located(table: Table, models: Mapping[str, Table]) -> dict[str, Any]:
     """Return options of a reader or judge, whose ``model`` may name a table of [models]."""
     options = dict(table.content)
-    named = models.get(_spelling(table, models))
-    if named is None:
+    table.table("model_options")  # must be a table
+    name = _spelling(table.text("model") or "", models, table.place("model"))
+    if name not in models:
         return options
     del options["model"]
-    location = {name: named.content[name] for name in _LOCATION if name in named}
-    more = {name: named.content[name] for name in _CONNECTION if name in named}
-    if more:
-        options["model_options"] = {**more, **table.table("model_options").content}
-    return {**location, **options}
+    return taken_over(options, models[name].content)
 
 
-def _spelling(table: Table, models: Iterable[str]) -> str:
-    """Return what the key ``model`` says, unless it nearly says the name of a table of [models]."""
-    name = table.text("model") or ""
+def taken_over(options: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of a reader or judge with what they leave open taken from an agent's model.
+
+    Args:
+        options: Of the reader or judge. If they name a model of their own, what belongs to the
+            model is theirs; if they name a server or backend, what belongs to the place is.
+        model: Fields of :class:`~memgym.agents.chat.models.ModelSettings`. How it is sampled stays
+            with the agent.
+    """
+    more: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    if "model" not in options:
+        own, more = ("model",), (_TEMPLATE,)
+    if not any(name in options for name in _PLACE):
+        own, more = (*own, *_PLACE), (*more, *_CONNECTION)
+    found = {**options, **{name: model[name] for name in own if name in model}}
+    extra = {name: model[name] for name in more if name in model}
+    if extra:
+        found["model_options"] = {**extra, **options.get("model_options", {})}
+    return found
+
+
+def with_model(
+    options: Mapping[str, Any], name: str, models: Mapping[str, Mapping[str, Any]], origin: str
+) -> dict[str, Any]:
+    """Return options of a reader with another model.
+
+    Args:
+        options: Of the reader.
+        name: The model, or a table of ``models``, which then says where it is, too.
+        models: The tables of [models].
+        origin: Who says so, for errors.
+
+    Raises:
+        UsageError: the name is nearly, but not quite, that of a table.
+    """
+    if _spelling(name, models, origin) not in models:
+        return {**options, "model": name}
+    kept = {key: value for key, value in options.items() if key not in ("model", *_PLACE)}
+    inner = kept.pop("model_options", {})
+    inner = {key: inner[key] for key in inner if key not in (*_CONNECTION, _TEMPLATE)}
+    return taken_over({**kept, "model_options": inner} if inner else kept, models[name])
+
+
+def _spelling(name: str, models: Iterable[str], origin: str) -> str:
+    """Return the name of a model, unless it nearly says the name of a table of [models]."""
     close = difflib.get_close_matches(name, models := list(models), n=1, cutoff=0.8)
     if close and name not in models:
         raise UsageError(
-            f'{table.place("model")}: there is no "{name}" in [models]; did you mean "{close[0]}"? '
+            f'{origin}: there is no "{name}" in [models]; did you mean "{close[0]}"? '
             "(A model that is really called so gets a table of its own there.)"
         )
     return name
 
 
-def _checked(table: Table) -> ModelSettings:
-    """Return the model that a table of [models] describes."""
-    name = table.text("model")
-    if not name:
-        raise UsageError(f'{table.place()}: "model" is missing: a preset, name or folder')
-    with _naming(table.place()):
-        return model_settings(**{**table.content, "model": name})
+class _Models:
+    """The models that agents of a file may name, with what was given beside the file.
+
+    Args:
+        tables: Those of [models].
+        changes: See :func:`read_comparison`.
+
+    Raises:
+        UsageError: a table says something invalid.
+    """
+
+    def __init__(self, tables: Mapping[str, Table], changes: Mapping[str, Any]) -> None:
+        self._tables = tables
+        self._others = dict(changes)
+        self._chosen = _spelling(self._others.pop("model", ""), tables, "the model named beside it")
+        for table in tables.values():
+            if not table.text("model"):
+                raise UsageError(f'{table.place()}: "model" is missing: a preset, name or folder')
+            with _naming(table.place()):
+                model_settings(**table.content)
+
+    def of(self, table: Table) -> ModelSettings:
+        """Return what the key ``model`` of a table names: a table of [models], a preset, a model.
+
+        Raises:
+            UsageError: it says something invalid.
+        """
+        name = _spelling(table.text("model") or "", self._tables, table.place("model"))
+        with _naming(table.place("model")):
+            known = self._tables.get(name)
+            return self._changed(known.content if known else {"model": name})
+
+    def default(self, top: Table) -> ModelSettings | None:
+        """Return the model of agents that name none, ``None`` if it is left open."""
+        if top.text("model"):
+            return self.of(top)
+        return self._changed({}) if self._chosen else None
+
+    def from_environment(self) -> ModelSettings:
+        """Return the model that the environment names.
+
+        Raises:
+            UsageError: it names none.
+        """
+        return self._changed({})
+
+    def _changed(self, content: Mapping[str, Any]) -> ModelSettings:
+        if self._chosen in self._tables:
+            content = self._tables[self._chosen].content
+        elif self._chosen:
+            content = {**content, "model": self._chosen}
+        return model_settings(**{**content, **self._others})
 
 
-def _agents(
-    top: Table, models: Mapping[str, Table], default: ModelSettings | None
-) -> tuple[AgentEntry, ...]:
-    known = {name: _checked(table) for name, table in models.items()}
-    if default is None and top.text("model"):
-        default = _model(top, known)
-    entries = [_entry(table, known, default) for table in top.rows("agents", "agent", _AGENT_KEYS)]
+def _agents(top: Table, models: _Models, default: ModelSettings | None) -> tuple[AgentEntry, ...]:
+    entries = [_entry(table, models, default) for table in top.rows("agents", "agent", _AGENT_KEYS)]
     with _naming(top.place("agents")):
         return checked_entries(entries)
 
 
-def _entry(
-    table: Table, known: Mapping[str, ModelSettings], default: ModelSettings | None
-) -> AgentEntry:
+def _entry(table: Table, models: _Models, default: ModelSettings | None) -> AgentEntry:
     """Return one row; ``model = ""`` says that it is meant without one."""
     spec = table.text("agent")
     if not spec:
         raise UsageError(f'{table.place()}: "agent" is missing: a name, or package.module:Class')
-    named = _model(table, known) if table.text("model") else None
+    named = models.of(table) if table.text("model") else None
     with _naming(table.place()):
         has_model = issubclass(load_agent(spec, with_model=True), LLMAgent)
         if named and not has_model:
             raise UsageError(f'"{spec}" has no language model in it; leave out "model"')
         if "model" not in table and has_model:
-            named = default if default or spec in BASELINES else model_settings()
+            named = default if default or spec in BASELINES else models.from_environment()
     name = table.text("name") or ""
     if not name.isprintable():
         raise UsageError(f"{table.place('name')}: must be one line, got {name!r}")
     return AgentEntry(spec, name.strip(), named, dict(table.table("options").content))
-
-
-def _model(table: Table, known: Mapping[str, ModelSettings]) -> ModelSettings:
-    """Return what the key ``model`` of a table names: a table of [models], a preset, a model."""
-    name = _spelling(table, known)
-    with _naming(table.place("model")):
-        return known[name] if name in known else model_settings(name)

@@ -9,19 +9,14 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from memgym.errors import UsageError, nearest
+from memgym.secret_settings import is_secret
 
 __all__ = ["Table", "read_config"]
 
 _FORMS = (".toml", ".yaml", ".yml")
 _TOML_LINE = re.compile(r" \(at line (\d+), column \d+\)")
-_SECRET = re.compile(
-    r"(.*_)?(api_?key|secret|password|passwd|credentials?|authorization|bearer)(_.*)?"
-    r"|key|token|(hf|api|auth|access|bearer)_token",
-)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Table:
@@ -206,7 +201,11 @@ def _check(value: Any, file: str, path: str) -> None:
             if not isinstance(name, str):
                 raise UsageError(f"{where}: a key must be a text, got {name!r}; put it in quotes")
             inside = f"{path}.{name}" if path else name
-            _check_secret(name, item, f"{file}: {inside}")
+            if is_secret(name, item):  # the message must not repeat it
+                raise UsageError(
+                    f"{file}: {inside}: a key never stands in a file; put it into an environment "
+                    "variable and name that with key_variable (default: OPENAI_API_KEY)"
+                )
             _check(item, file, inside)
     elif isinstance(value, list):
         for index, item in enumerate(value):
@@ -216,25 +215,3 @@ def _check(value: Any, file: str, path: str) -> None:
     elif not isinstance(value, str | int | float | bool | None):
         kind = type(value).__name__
         raise UsageError(f"{where}: a {kind} has no use here; put it in quotes if it is a text")
-
-
-def _check_secret(name: str, value: Any, where: str) -> None:
-    """Refuse keys and passwords; the message must not repeat one."""
-    plain = name.lower().replace("-", "_")
-    found = (
-        not _VARIABLE.fullmatch(str(value))
-        if plain == "key_variable"
-        else _SECRET.fullmatch(plain) or _has_password(value)
-    )
-    if found:
-        raise UsageError(
-            f"{where}: a key never stands in a file; put it into an environment variable and name "
-            "that with key_variable (default: OPENAI_API_KEY)"
-        )
-
-
-def _has_password(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and "://" in value and "@" in urlsplit(value).netloc
-    except ValueError:
-        return False

@@ -7,12 +7,15 @@ replies it had, which takes milliseconds, and goes on at the call it was at.
 
 import contextlib
 import json
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from memgym.agents.chat import (
     Chat,
+    ModelSettings,
     ReplyStore,
     RunMeter,
     ServerError,
@@ -20,77 +23,102 @@ from memgym.agents.chat import (
     close_backends,
 )
 from memgym.benchmarks.outcome import Outcome, RunStoppedError, played
+from memgym.benchmarks.parts import WITHOUT_MODEL, make_parts, model_of
 from memgym.benchmarks.plan import Task
+from memgym.envs.settings import make_settings
 from memgym.evaluation import environment_for
 
-__all__ = ["ModelSession"]
+__all__ = ["ModelSession", "models_of"]
 
 _FAILURES_IN_A_ROW = 3
 
 
 class ModelSession:
-    """Plays tasks that use a language model.
+    """Plays tasks that use a language model; a context manager.
+
+    An episode whose model cannot be had is left out and the others go on, up to three in a row.
 
     Args:
+        tasks: In the order in which they are started.
         folder: Of the run; replies are kept in ``replies/`` below it.
         concurrency: Episodes at a time.
         meter: Counts and limits what is spent.
+
+    Attributes:
+        running: What has been started and not been taken.
+
+    Raises:
+        UsageError: a model cannot be opened. Nothing has been played then, and no other thread
+            waits: loading a model may take minutes.
     """
 
-    def __init__(self, folder: Path, *, concurrency: int, meter: RunMeter) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], folder: Path, *, concurrency: int, meter: RunMeter
+    ) -> None:
+        for settings in models_of(tasks):
+            Chat(settings)
+        self.running: set[Future[Outcome]] = set()
+        self._waiting = iter(tasks)
         self._concurrency = concurrency
         self._meter = meter
+        self._failures: list[ServerError] = []
+        self._in_a_row = 0
         self._journal = ReplyStore(folder / "replies")
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="episode")
 
-    def play(self, tasks: Sequence[Task]) -> Generator[Outcome]:
-        """Yield outcomes as they come.
+    def __enter__(self) -> Self:
+        return self
 
-        An episode whose model cannot be had is left out and the others go on, up to three in a row.
+    def start(self) -> None:
+        """Start as many tasks as there is room for; none when the run is to stop."""
+        while len(self.running) < self._concurrency and not self._meter.stopped:
+            task = next(self._waiting, None)
+            if task is None:
+                return
+            self.running.add(self._pool.submit(self._play, task))
+
+    def take(self, future: Future[Outcome]) -> Outcome | None:
+        """Return what came out of a task that is done, ``None`` if its model could not be had.
 
         Raises:
-            RunStoppedError: after the last outcome, if some episodes could not be played.
             AgentError: an agent raised an exception.
         """
-        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="episode")
-        finished = False
+        self.running.discard(future)
         try:
-            yield from self._outcomes(pool, tasks)
-            finished = True
-        finally:
-            if not finished:  # an error or Ctrl-C: let go of whatever waits for a reply
-                self._meter.stop("the run was stopped")
-                close_backends()
-            pool.shutdown(wait=True, cancel_futures=True)
-            self._journal.close()
+            outcome = future.result()
+        except StoppedError:
+            return None
+        except ServerError as error:
+            self._failures.append(error)
+            self._in_a_row += 1
+            if self._in_a_row >= _FAILURES_IN_A_ROW:
+                self._meter.stop(f"{self._in_a_row} episodes in a row failed")
+            return None
+        self._in_a_row = 0
+        return outcome
 
-    def _outcomes(self, pool: ThreadPoolExecutor, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        waiting = iter(tasks)
-        running: set[Future[Outcome]] = set()
-        failures: list[ServerError] = []
-        in_a_row = 0
-        while True:
-            while len(running) < self._concurrency and not self._meter.stopped:
-                task = next(waiting, None)
-                if task is None:
-                    break
-                running.add(pool.submit(self._play, task))
-            if not running:
-                break
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in sorted(done, key=lambda item: item.exception() is not None):
-                try:
-                    yield future.result()
-                    in_a_row = 0
-                except StoppedError:
-                    continue
-                except ServerError as error:
-                    failures.append(error)
-                    in_a_row += 1
-                    if in_a_row >= _FAILURES_IN_A_ROW:
-                        self._meter.stop(f"{in_a_row} episodes in a row failed")
-        if failures:
-            more = f" ({len(failures)} episodes)" if len(failures) > 1 else ""
-            raise RunStoppedError(f"{failures[0]}{more}")
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:  # an error or Ctrl-C: let go of whatever waits for a reply
+            self._meter.stop("the run was stopped")
+            close_backends()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._journal.close()
+
+    def check(self) -> None:
+        """Raise if some episodes could not be played.
+
+        Raises:
+            RunStoppedError: the message says why.
+        """
+        if self._failures:
+            episodes = len(self._failures)
+            more = f" ({episodes} episodes)" if episodes > 1 else ""
+            raise RunStoppedError(f"{self._failures[0]}{more}")
         if self._meter.stopped:
             raise RunStoppedError(self._meter.stopped)
 
@@ -102,9 +130,22 @@ class ModelSession:
             chat = Chat(entry.model, store=self._journal, meter=self._meter, label=entry.name)
         agent = entry.make(chat)
         env = environment_for(agent, **json.loads(task.settings))
-        for part in (env.reader, env.content_judge, env.answer_judge):
-            line = getattr(part, "chat", None)
+        for role in WITHOUT_MODEL:
+            line = getattr(getattr(env, role), "chat", None)
             if isinstance(line, Chat):
                 line.join(self._meter)
         with contextlib.closing(env):
             return played(task, agent, env)
+
+
+def models_of(tasks: Sequence[Task]) -> Iterator[ModelSettings]:
+    """Yield the models of agents, readers and judges that are asked, some perhaps several times."""
+    for entry in {task.entry.name: task.entry for task in tasks}.values():
+        if entry.model is not None:
+            yield entry.model
+    for text in dict.fromkeys(task.settings for task in tasks):
+        settings = make_settings("default", json.loads(text))
+        for role, part in make_parts(settings).items():
+            model = model_of(part)
+            if model is not None and (role != "reader" or settings.answer_mode == "reader"):
+                yield model

@@ -4,21 +4,21 @@ The same cells go everywhere. Scores are in per cent. The terminal gets two tabl
 and what became of the questions, which fit 100 columns and wrap at 80; Markdown gets the same.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memgym.agents.chat import ModelSettings
+from memgym.benchmarks.parts import WITHOUT_MODEL, make_parts, model_of
 from memgym.benchmarks.plan import RunPlan
-from memgym.benchmarks.run_folder import Key, write_whole
+from memgym.benchmarks.run_folder import Key, csv_text, write_whole
 from memgym.benchmarks.statistics import RESAMPLES, Estimate
 from memgym.benchmarks.summary import AgentSummary, SuiteSummary
 from memgym.diagnosis import CAUSES
+from memgym.envs.settings import Settings
 from memgym.errors import UsageError
-from memgym.reader import make_reader
 from memgym.usage import Usage
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Table", "footer", "markdown", "print_tables", "tables", "write_reports"]
 
 _DAGGER = " †"
+_UNITS = (("k", 1e3), ("M", 1e6), ("G", 1e9))
 _ABILITY_TITLES = {
     "accurate_retrieval": "accurate retrieval",
     "test_time_learning": "test-time learning",
@@ -99,7 +100,7 @@ def _fates(
 
 _MODEL_COLUMNS = (
     "agent", "memory tokens", "calls", "tokens in", "cached, %", "tokens out", "reader tokens",
-    "retries", "failed calls", "invalid tool calls, %",
+    "from disk, %", "retries / failed", "invalid calls, %",
 )  # fmt: skip
 
 
@@ -111,17 +112,31 @@ def _model_cells(
     for row in rows:
         own = row.usage.get("agent", Usage())
         others = sum((used for part, used in row.usage.items() if part != "agent"), Usage())
+        every = own + others
         cells.append(
             (
-                _name(row), f"{row.memory_tokens:,.0f}", f"{own.calls:,}",
-                f"{own.prompt_tokens:,}",
-                _percent(own.cached_tokens / own.prompt_tokens) if own.prompt_tokens else "-",
-                f"{own.completion_tokens:,}", f"{others.tokens:,}",
-                f"{own.retries + others.retries:,}", f"{own.failures + others.failures:,}",
+                _name(row), _amount(row.memory_tokens), _amount(own.calls),
+                _amount(own.prompt_tokens), _share(own.cached_tokens, own.prompt_tokens),
+                _amount(own.completion_tokens), _amount(others.tokens),
+                _share(every.from_disk, every.calls),
+                f"{_amount(every.retries)}/{_amount(every.failures)}",
                 _percent(row.invalid_calls),
             )
         )  # fmt: skip
     return _MODEL_COLUMNS, tuple(cells)
+
+
+def _amount(count: float) -> str:
+    """Return a count in at most five characters; ``usage.csv`` has all digits."""
+    if count < 9_999.5:
+        return f"{count:,.0f}"
+    unit, size = next((pair for pair in _UNITS if count < 999.5 * pair[1]), _UNITS[-1])
+    digits = 2 if count < 9.995 * size else 1 if count < 99.95 * size else 0
+    return f"{count / size:,.{digits}f}{unit}"
+
+
+def _share(part: int, whole: int) -> str:
+    return _percent(part / whole) if whole else "-"
 
 
 def _entry_table(title: str, rows: Sequence[AgentSummary]) -> Table:
@@ -167,7 +182,7 @@ def footer(plan: RunPlan, summaries: Sequence[SuiteSummary], command: str) -> li
         for summary in summaries
         if summary.single
     ]
-    lines.append(_reader_line(plan, summaries))
+    lines += _part_lines(plan)
     lines.append(
         "Macro mean: plain mean over abilities of the plain mean over their sources of the mean "
         "episode score. [low–high]: 95 % percentile bootstrap over the episodes within each "
@@ -187,9 +202,11 @@ def _agent_lines(plan: RunPlan) -> list[str]:
     lines = []
     own = []
     for entry in plan.agents:
-        agent = entry.agent_class
-        reading = agent.reader_settings.get(plan.reader_settings(plan.suites[0]).reader, {})
-        chosen = {**agent.settings, **reading, **entry.options}
+        settings = plan.suite_settings(plan.suites[0])
+        reading = entry.declared.reader_settings.get(settings.reader, {})
+        if settings.answer_mode == "agent":
+            reading = {}
+        chosen = {**entry.declared.settings, **reading, **entry.options}
         if chosen:
             own.append(f"{entry.name} ({_settings(chosen)})")
     if own:
@@ -199,10 +216,12 @@ def _agent_lines(plan: RunPlan) -> list[str]:
         if entry.model is not None:
             models.setdefault(_model(entry.model), []).append(entry.name)
     lines += [f"Model of {', '.join(names)}: {model}." for model, names in models.items()]
-    if models:
+    if any(task.uses_model for task in plan.tasks()):
         lines.append(
-            "Tokens are the models' own; cached: prompt tokens that the server says it took from "
-            "its prefix cache; replies from disk cost nothing. Failed calls: no reply could be had."
+            "Tokens are the models' own, and those of a reply from disk count as what it once "
+            "cost; cached: prompt tokens that the server says it took from its prefix cache; "
+            "reader tokens: those of judges too; failed: calls to which no usable reply could be "
+            "had. Seconds of an episode are those of its last attempt."
         )
     if any(entry.agent_class.privileged for entry in plan.agents):
         lines.append("† is shown the golds: an upper bound, not a method.")
@@ -214,20 +233,44 @@ def _model(model: ModelSettings) -> str:
     return f"{model.title} ({model.backend}, {sampling}, replies of at most {model.max_tokens:,})"
 
 
-def _reader_line(plan: RunPlan, summaries: Sequence[SuiteSummary]) -> str:
-    settings = plan.reader_settings(summaries[0].suite)
-    reader = make_reader(settings.reader, **settings.reader_options)
+def _part_lines(plan: RunPlan) -> list[str]:
+    """Return the lines on who answers and who judges; suites that differ are named."""
+    lines: dict[str, list[str]] = {}
+    for suite in plan.suites:
+        for line in _suite_part_lines(plan.suite_settings(suite)):
+            lines.setdefault(line, []).append(suite.suite.name)
+    return [
+        line if len(names) == len(plan.suites) else f"{', '.join(names)}: {line}"
+        for line, names in lines.items()
+    ]
+
+
+def _suite_part_lines(settings: Settings) -> Iterator[str]:
+    parts = make_parts(settings)
+    if settings.answer_mode == "agent":
+        yield "Answers: every agent's own, without a reader (answer mode agent)."
+    else:
+        yield _reader_line(settings, parts["reader"])
+    for role, plain in WITHOUT_MODEL.items():
+        if role != "reader" and getattr(settings, role) != plain:
+            title = role.replace("_", " ").capitalize()
+            yield f"{title}: {getattr(settings, role)}{_asking(parts[role])}."
+    if settings.memory_budget:
+        yield f"Memory budget: {_budget(settings.memory_budget)}."
+
+
+def _reader_line(settings: Settings, reader: object) -> str:
     budget = getattr(reader, "budget_tokens", None)
     within = f", {budget:,} {settings.token_counter} tokens of retrieved text" if budget else ""
-    line = f"Reader: {settings.reader}{within}."
-    model = settings.reader_options.get("model") or getattr(reader, "model", "")
-    if model:
-        line = f"{line.removesuffix('.')}, answered by {Path(str(model)).name}."
+    line = f"Reader: {settings.reader}{within}{_asking(reader)}."
     if settings.reader == "verbatim":
         line += " It has no model: a score says whether the memory holds and surfaces the answer."
-    if settings.memory_budget:
-        line += f" Memory budget: {_budget(settings.memory_budget)}."
     return line
+
+
+def _asking(part: object) -> str:
+    model = model_of(part)
+    return f", model {_model(model)}" if model is not None else ""
 
 
 def _budget(budget: float) -> str:
@@ -261,10 +304,19 @@ def _rich_table(table: Table) -> "RenderableType":
     )  # fmt: skip
     for index, column in enumerate(table.columns):
         # Folding breaks a long name where rich would cut it off with an ellipsis.
-        rich.add_column(Text(column), justify="right" if index else "left", overflow="fold")
+        rich.add_column(
+            Text(_narrow(column, [row[index] for row in table.rows])),
+            justify="right" if index else "left",
+            overflow="fold",
+        )
     for row in table.rows:
         rich.add_row(*(_styled(cell) for cell in row))
     return rich
+
+
+def _narrow(head: str, cells: Sequence[str]) -> str:
+    """Return a head in lines that are no wider than its longest word and its cells."""
+    return textwrap.fill(head, max(map(len, [*head.split(), *cells])), break_on_hyphens=False)
 
 
 def _styled(cell: str) -> "RenderableType":
@@ -308,8 +360,8 @@ def write_reports(
     """
     try:
         write_whole(folder / "summary.md", markdown(summaries, notes))
-        write_whole(folder / "summary.csv", _csv(_summary_rows(summaries)))
-        write_whole(folder / "episodes.csv", _csv(_episode_rows(summaries, records)))
+        write_whole(folder / "summary.csv", csv_text(_summary_rows(summaries)))
+        write_whole(folder / "episodes.csv", csv_text(_episode_rows(summaries, records)))
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
 
@@ -344,9 +396,3 @@ def _episode_rows(
                     *(record["metrics"][name] for name in _COUNTS),
                     *(record[name] for name in _STEP_COLUMNS),
                 )  # fmt: skip
-
-
-def _csv(rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

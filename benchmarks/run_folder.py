@@ -8,6 +8,7 @@ file                 content
 ``timings.csv``      wall seconds of each, which are never the same
 ``usage.csv``        what language models used in each, if there are any
 ``replies/``         their replies, from which a stopped episode is resumed
+``lock``             nothing; held by the process that plays the run
 ===================  ==========================================================================
 
 Results are appended and flushed one by one, so a kill loses at most the episodes in flight; a half
@@ -15,25 +16,28 @@ written last line is dropped when the run is continued. When all results are the
 rewritten in the plan's order, whole or not at all.
 """
 
+import contextlib
 import csv
+import errno
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from memgym.errors import UsageError
 from memgym.usage import Usage
 
-__all__ = ["Key", "RunFolder", "write_whole"]
+__all__ = ["Key", "RunFolder", "csv_text", "playing_alone", "write_whole"]
 
 Key = tuple[str, str]
 """Agent name and episode id."""
 
 _RUN, _RESULTS, _TIMINGS = "run.json", "results.jsonl", "timings.csv"
 _TIMING_COLUMNS = ("agent", "episode_id", "seconds")
+_LOCK = "lock"
 _USAGE = "usage.csv"
 _USAGE_COLUMNS = ("agent", "episode_id", "part", *(item.name for item in fields(Usage)))
 
@@ -76,10 +80,10 @@ class RunFolder:
     def _identify(self, description: Mapping[str, Any]) -> None:
         file = self.path / _RUN
         if not file.exists():
-            others = [item.name for item in self.path.iterdir() if item.suffix != ".partial"]
+            others = _others(self.path)
             if others:
                 raise UsageError(
-                    f"{self.path} is not empty ({sorted(others)[0]}, …) and holds no {_RUN}; "
+                    f"{self.path} is not empty ({others[0]}, …) and holds no {_RUN}; "
                     "give a new or empty folder with --out"
                 )
             text = json.dumps(description, ensure_ascii=False, indent=2, sort_keys=True)
@@ -161,7 +165,7 @@ class RunFolder:
     ) -> None:
         file = self.path / name
         header = [] if file.exists() else [columns]
-        _append(file, _csv([*header, *rows]))
+        _append(file, csv_text([*header, *rows]))
 
     def finish(self) -> list[dict[str, Any]]:
         """Rewrite the complete results and timings in order, and return the results."""
@@ -170,10 +174,10 @@ class RunFolder:
         times = [(*key, f"{self.seconds[key]:.4f}") for key in self._keys if key in self.seconds]
         try:
             write_whole(self.path / _RESULTS, "".join(_line(record) for record in ordered))
-            write_whole(self.path / _TIMINGS, _csv([_TIMING_COLUMNS, *times]))
+            write_whole(self.path / _TIMINGS, csv_text([_TIMING_COLUMNS, *times]))
             used = [row for key in self._keys for row in _usage_rows(key, self.usage.get(key, {}))]
             if used:
-                write_whole(self.path / _USAGE, _csv([_USAGE_COLUMNS, *used]))
+                write_whole(self.path / _USAGE, csv_text([_USAGE_COLUMNS, *used]))
         except OSError as error:
             raise _unwritable(self.path, error) from error
         return ordered
@@ -185,6 +189,50 @@ def _usage_rows(key: Key, usage: Mapping[str, Usage]) -> list[tuple[str, ...]]:
         counts = used.as_dict().values()
         rows.append((*key, part, *(f"{n:.3f}" if isinstance(n, float) else str(n) for n in counts)))
     return rows
+
+
+@contextlib.contextmanager
+def playing_alone(path: Path) -> Iterator[None]:
+    """Keep other processes from playing the run in a folder: they would ask and pay twice.
+
+    The lock ends with the process, however that ends. Where the system or the file system has no
+    such locks, nothing is held.
+
+    Raises:
+        UsageError: another process plays it, or the folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            # Nothing is to be left in a folder of somebody else's, which RunFolder will refuse.
+            if (path / _RUN).exists() or not _others(path):
+                _lock(stack.enter_context((path / _LOCK).open("ab")), path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        yield
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return  # Windows
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(
+            f"another process is playing the run in {path}; wait for it, or give another folder "
+            "with --out"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+
+
+def _others(path: Path) -> list[str]:
+    """Return what else is in a folder than a run that was killed at its very beginning leaves."""
+    names = (item for item in path.iterdir() if item.suffix != ".partial")
+    return sorted(item.name for item in names if item.name != _LOCK)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -216,7 +264,8 @@ def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(record, sort_keys=True) + "\n"
 
 
-def _csv(rows: Iterable[Sequence[str]]) -> str:
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

@@ -1,40 +1,53 @@
 """Playing a plan: results into the run folder as they come.
 
-Tasks without a language model are spread over worker processes, the others are left to
-:mod:`memgym.benchmarks.model_runner`. Results depend on neither the number of processes nor their
-timing. With ``jobs`` above 1 the workers are spawned, so a script that calls this needs the usual
+Tasks without a language model (:mod:`memgym.benchmarks.plain_runner`) and those with one
+(:mod:`memgym.benchmarks.model_runner`) are played at the same time; their results are written by
+this thread alone. Results depend on neither the number of processes nor their timing. With ``jobs``
+above 1 the workers are spawned, so a script that calls this needs the usual
 ``if __name__ == "__main__"``.
 """
 
 import contextlib
-import json
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
 
-from memgym.agent import Agent
 from memgym.agents.chat import RunMeter
-from memgym.benchmarks.outcome import AgentError, Outcome, played
+from memgym.benchmarks.outcome import Outcome
+from memgym.benchmarks.plain_runner import PlainSession
 from memgym.benchmarks.plan import RunPlan, Task
-from memgym.benchmarks.run_folder import RunFolder
-from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.benchmarks.run_folder import RunFolder, playing_alone
 from memgym.errors import UsageError
-from memgym.evaluation import environment_for
 
 __all__ = ["Progress", "default_jobs", "run_plan"]
-
-_QUEUED_PER_WORKER = 4
 
 
 Progress = Callable[[int, int], None]
 """Called with the numbers of results there are and there will be."""
+
+
+class _Session(Protocol):
+    """Plays tasks of one kind. Left with an exception, it drops what is in flight."""
+
+    running: set[Future[Outcome]]
+
+    def __enter__(self) -> Self: ...
+
+    def start(self) -> None: ...
+
+    def take(self, future: Future[Outcome]) -> Outcome | None: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def check(self) -> None: ...
 
 
 def default_jobs() -> int:
@@ -65,7 +78,7 @@ def run_plan(
 
     Raises:
         UsageError: see :class:`~memgym.benchmarks.run_folder.RunFolder`; ``jobs`` or
-            ``concurrency`` is below 1.
+            ``concurrency`` is below 1; a model cannot be opened; another process plays the run.
         AgentError: an agent raised an exception; the results so far are kept.
         RunStoppedError: a language model could not be had, or its budget is spent; the same.
     """
@@ -73,111 +86,58 @@ def run_plan(
         if value < 1:
             raise UsageError(f"{name} must be at least 1, got {value}")
     tasks = {task.key: task for task in plan.tasks()}
-    store = RunFolder(folder, plan.description(), list(tasks))
-    # Entries in turn: long and short episodes mix, so that the time left can be told early.
-    missing = sorted((tasks[key] for key in store.missing), key=lambda task: task.episode.index)
-    tell = progress or (lambda done, total: None)
-    tell(len(store.records), len(tasks))
-    plain = [task for task in missing if not task.uses_model]
-    others = [task for task in missing if task.uses_model]
-    streams = [_play_all(plain, min(jobs, len(plain)))]
-    if others:
-        from memgym.benchmarks.model_runner import ModelSession
+    with playing_alone(folder):
+        store = RunFolder(folder, plan.description(), list(tasks))
+        tell = progress or (lambda done, total: None)
+        tell(len(store.records), len(tasks))
 
-        session = ModelSession(folder, concurrency=concurrency, meter=meter or RunMeter())
-        streams.append(session.play(others))
-    for stream in streams:
-        with contextlib.closing(stream) as outcomes:
-            for outcome in outcomes:
-                store.append(outcome.record, outcome.seconds, outcome.usage)
-                tell(len(store.records), len(tasks))
-    store.finish()
+        def keep(outcome: Outcome) -> None:
+            store.append(outcome.record, outcome.seconds, outcome.usage)
+            tell(len(store.records), len(tasks))
+
+        # Entries in turn: long and short episodes mix, so that the time left can be told early.
+        missing = sorted((tasks[key] for key in store.missing), key=lambda x: x.episode.index)
+        sessions = _sessions(missing, folder, jobs, concurrency, meter or RunMeter())
+        _play_all(sessions, keep)
+        store.finish()
     return store
 
 
-def _play_all(tasks: Sequence[Task], jobs: int) -> Generator[Outcome]:
-    if jobs > 1:
-        yield from _play_in_pool(tasks, jobs)
-    else:
-        yield from map(_play, tasks)
+def _sessions(
+    tasks: Sequence[Task], folder: Path, jobs: int, concurrency: int, meter: RunMeter
+) -> list[_Session]:
+    """Return what plays the tasks; the last is stopped first.
+
+    Models are opened before there are workers: processes that they start are none of those.
+    """
+    plain = [task for task in tasks if not task.uses_model]
+    others = [task for task in tasks if task.uses_model]
+    sessions: list[_Session] = []
+    if others:
+        from memgym.benchmarks.model_runner import ModelSession
+
+        sessions.append(ModelSession(others, folder, concurrency=concurrency, meter=meter))
+    if plain:
+        sessions.insert(0, PlainSession(plain, jobs, alone=not others))
+    return sessions
 
 
-def _play(task: Task) -> Outcome:
-    """Play one task; every exception but a user's mistake becomes an :class:`AgentError`."""
-    agent, env = _agent_and_environment(_Hashable(task), task.settings)
-    try:
-        return played(task, agent, env)
-    except AgentError:
-        _agent_and_environment.cache_clear()
-        raise
-
-
-class _Hashable:
-    """The entry of a task as a cache key: it holds a mapping and has no hash of its own."""
-
-    def __init__(self, task: Task) -> None:
-        self.entry = task.entry
-        self._key = (task.entry.spec, json.dumps(dict(task.entry.options), sort_keys=True))
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashable) and self._key == other._key
-
-
-@lru_cache(maxsize=32)
-def _agent_and_environment(key: _Hashable, settings: str) -> tuple[Agent, MemAlphaEnv]:
-    agent = key.entry.make()
-    return agent, environment_for(agent, **json.loads(settings))
-
-
-def _play_in_pool(tasks: Sequence[Task], jobs: int) -> Iterator[Outcome]:
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
-    try:
-        yield from _outcomes(pool, tasks, jobs * _QUEUED_PER_WORKER)
-    except BrokenProcessPool as error:
-        raise AgentError(
-            "a worker process died, perhaps for lack of memory; run again with fewer --jobs"
-        ) from error
-    except BaseException:
-        # Do not wait for the episodes in flight: they are played again when the run is continued.
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _outcomes(pool: ProcessPoolExecutor, tasks: Sequence[Task], queued: int) -> Iterator[Outcome]:
-    """Yield outcomes as they come; few tasks wait at a time, so that stopping is quick."""
-    waiting = iter(tasks)
-    running: set[Future[Outcome]] = set()
-    while True:
-        for task in waiting:
-            running.add(pool.submit(_play, task))
-            if len(running) >= queued:
+def _play_all(sessions: Sequence[_Session], keep: Callable[[Outcome], None]) -> None:
+    """Play all tasks of all sessions at once and keep what comes out in this thread."""
+    with contextlib.ExitStack() as stack:
+        for session in sessions:
+            stack.enter_context(session)
+        while True:
+            for session in sessions:
+                session.start()
+            running = {future: session for session in sessions for future in session.running}
+            if not running:
                 break
-        if not running:
-            return
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        # A crash comes last, so that what is ready is kept.
-        for future in sorted(done, key=lambda item: item.exception() is not None):
-            yield future.result()
-
-
-def _start_worker() -> None:
-    """Let the parent handle Ctrl-C, and end when the parent is gone (even if it was killed)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "workers are started by multiprocessing"
-    threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _exit_with(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            # A crash comes last, so that what is ready is kept.
+            for future in sorted(done, key=lambda item: item.exception() is not None):
+                outcome = running[future].take(future)
+                if outcome is not None:
+                    keep(outcome)
+    for session in sessions:
+        session.check()

@@ -19,7 +19,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RESAMPLES", "Estimate", "Stratum", "estimate_mean", "group_means"]
+__all__ = [
+    "RESAMPLES",
+    "Estimate",
+    "Stratum",
+    "draws_over_runs",
+    "estimate_mean",
+    "group_means",
+    "interval",
+    "macro_means",
+    "mean_interval",
+]
 
 RESAMPLES = 2_000
 _LEVELS = (2.5, 97.5)
@@ -81,11 +91,52 @@ def _resample(units: Scores, name: str) -> Scores:
     return np.stack([row[picks].mean(axis=1) for row in units])
 
 
+def mean_interval(values: Scores) -> tuple[Scores, Scores]:
+    """Return both ends of the interval of the mean over the first axis, per place of the others.
+
+    Args:
+        values: Of shape (units, ...), units being drawn with replacement.
+    """
+    rng = np.random.Generator(np.random.PCG64(len(values)))
+    picks = rng.integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.percentile(values[picks].mean(axis=1), _LEVELS, axis=0)
+    return low, high
+
+
 def group_means(strata: Sequence[Stratum]) -> tuple[Scores, Scores | None]:
     """Return the plain mean over strata of their means and of their draws."""
     means: Scores = np.mean([stratum.means for stratum in strata], axis=0)
     draws = _mean_draws(stratum.draws for stratum in strata)
     return means, draws
+
+
+def macro_means(groups: Sequence[Sequence[Stratum]]) -> tuple[Scores, Scores | None]:
+    """Return, per agent, the plain mean over groups of :func:`group_means`, and its draws."""
+    parts = [group_means(group) for group in groups]
+    means: Scores = np.mean([mean for mean, _ in parts], axis=0)
+    return means, _mean_draws(draw for _, draw in parts)
+
+
+def draws_over_runs(draws: Scores, runs: Sequence[int]) -> Scores:
+    """Return draws of the mean over several runs of one method, the runs being drawn too.
+
+    Args:
+        draws: Of all agents, shape (agents, resamples); every resample is of the episodes.
+        runs: Which agents are runs of the method, e.g. with different seeds.
+
+    Returns:
+        One number per resample, whose spread is that over runs and over episodes together.
+    """
+    rng = np.random.Generator(np.random.PCG64(len(runs)))
+    picks = np.array(runs)[rng.integers(len(runs), size=(draws.shape[1], len(runs)))]
+    over: Scores = draws[picks, np.arange(draws.shape[1])[:, None]].mean(axis=1)
+    return over
+
+
+def interval(draws: Scores) -> tuple[float, float]:
+    """Return both ends of the 95 % interval that draws of a number span."""
+    low, high = np.percentile(draws, _LEVELS)
+    return float(low), float(high)
 
 
 def estimate_mean(groups: Sequence[Sequence[Stratum]]) -> list[Estimate]:
@@ -94,9 +145,7 @@ def estimate_mean(groups: Sequence[Sequence[Stratum]]) -> list[Estimate]:
     Args:
         groups: Of at least one stratum each. One group of one stratum gives the stratum's mean.
     """
-    parts = [group_means(group) for group in groups]
-    means = np.mean([mean for mean, _ in parts], axis=0)
-    draws = _mean_draws(draw for _, draw in parts)
+    means, draws = macro_means(groups)
     ends: list[tuple[float | None, float | None]] = [(None, None)] * len(means)
     if draws is not None:
         ends = [(float(low), float(high)) for low, high in np.percentile(draws, _LEVELS, axis=1).T]

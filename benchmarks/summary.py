@@ -13,7 +13,7 @@ from memgym.diagnosis import CAUSES
 from memgym.episode import ABILITIES, Ability
 from memgym.usage import Usage
 
-__all__ = ["AgentSummary", "SuiteSummary", "summarise"]
+__all__ = ["AgentSummary", "SuiteSummary", "strata_of", "summarise"]
 
 Records = Mapping[Key, Mapping[str, Any]]
 
@@ -95,14 +95,7 @@ def _summarise_suite(
     seconds: Mapping[Key, float],
     usage: Mapping[Key, Mapping[str, Usage]],
 ) -> SuiteSummary:
-    agents = [entry.name for entry in plan.agents]
-    strata: dict[Ability, list[Stratum]] = {}
-    for (ability, entry), episodes in _by_entry(suite).items():
-        scores = [
-            [[answer["score"] for answer in records[agent, e.id]["answers"]] for e in episodes]
-            for agent in agents
-        ]
-        strata.setdefault(ability, []).append(Stratum(entry, scores))
+    strata = strata_of(suite, [entry.name for entry in plan.agents], records)
     macro = estimate_mean(list(strata.values()))
     abilities = {name: estimate_mean([strata[name]]) for name in ABILITIES if name in strata}
     every = [stratum for group in strata.values() for stratum in group]
@@ -129,6 +122,20 @@ def _summarise_suite(
         questions=macro[0].questions,
         single=tuple(stratum.name for stratum in every if stratum.by_questions),
     )
+
+
+def strata_of(
+    suite: ResolvedSuite, agents: Sequence[str], records: Records
+) -> dict[Ability, list[Stratum]]:
+    """Return the scores of a suite's episodes, by ability and entry, for agents by name."""
+    strata: dict[Ability, list[Stratum]] = {}
+    for (ability, entry), episodes in _by_entry(suite).items():
+        scores = [
+            [[answer["score"] for answer in records[agent, e.id]["answers"]] for e in episodes]
+            for agent in agents
+        ]
+        strata.setdefault(ability, []).append(Stratum(entry, scores))
+    return strata
 
 
 def _by_entry(suite: ResolvedSuite) -> dict[tuple[Ability, str], list[EpisodeReference]]:

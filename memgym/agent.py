@@ -25,6 +25,7 @@ class Briefing:
         counter: The environment's token counter.
         core_capacity_tokens: Capacity of the core memory.
         budget_tokens: Limit of the whole memory, 0 if there is none.
+        max_calls: Tool calls that the environment takes per step.
         memory: The live memory, to read from; it changes only through tool calls.
         episode: The whole episode with its golds, for ``privileged`` agents only, else ``None``.
     """
@@ -36,6 +37,7 @@ class Briefing:
     counter: TokenCounter
     core_capacity_tokens: int
     budget_tokens: int
+    max_calls: int
     memory: Memory
     episode: Episode | None = None
 

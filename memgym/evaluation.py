@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 
@@ -76,7 +76,17 @@ def environment_for(agent: type[Agent] | Agent, **settings: Any) -> MemAlphaEnv:
     return MemAlphaEnv(**settings_for(agent, settings))
 
 
-def settings_for(agent: type[Agent] | Agent, settings: Mapping[str, Any]) -> dict[str, Any]:
+class _Declaring(Protocol):
+    """An agent, its class, or what it has declared."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def reader_settings(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+
+def settings_for(agent: type[Agent] | _Declaring, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of :func:`environment_for`."""
     preset = PRESETS.get(str(settings.get("preset", "default")), {})
     merged = merged_settings(preset, settings, agent.settings)
@@ -157,6 +167,7 @@ def _briefing(agent: Agent, env: MemAlphaEnv, info: Mapping[str, Any], seed: int
         counter=env.memory.counter,
         core_capacity_tokens=env.memory.core_capacity_tokens,
         budget_tokens=env.memory.budget_tokens,
+        max_calls=env.settings.max_calls,
         memory=env.memory,
         episode=env.episode if agent.privileged else None,
     )

@@ -17,7 +17,7 @@ class Usage:
         seconds: Seconds from request to reply, summed over calls (they overlap in time).
         retries: Requests sent again after a fault on the way.
         failures: Calls that got no reply: prompts that did not fit, servers that gave up.
-        from_disk: Calls answered from the reply store, which cost no tokens.
+        from_disk: Calls answered from a cache on disk; their other counts are what they once cost.
     """
 
     calls: int = 0

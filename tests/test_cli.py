@@ -54,6 +54,7 @@ def test_bench_prints_the_table_and_writes_every_file(capsys: pytest.CaptureFixt
     assert "Files: run" in shown.out
     names = [
         "episodes.csv",
+        "lock",
         "results.jsonl",
         "run.json",
         "summary.csv",

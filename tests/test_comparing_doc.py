@@ -14,7 +14,7 @@ from memgym.agents.chat import MODEL_PRESETS, close_backends
 from memgym.benchmarks import suites
 from memgym.benchmarks.suites import Entry, Suite
 from memgym.cli.main import main
-from tests.chat_server import ChatServer
+from tests.chat_server import ChatServer, RawAnswer
 
 PAGE = (Path(__file__).parent.parent / "docs" / "comparing_agents.md").read_text(encoding="utf-8")
 ONE = Entry(
@@ -24,6 +24,15 @@ ONE = Entry(
     1,
     {"tokens": 1_000, "chunk_tokens": 500, "questions": 2},
 )
+
+
+class Serving(ChatServer):
+    """Serves several models, as a gateway does."""
+
+    def models(self) -> RawAnswer:
+        names = ("Qwen/Qwen3-4B", "Qwen/Qwen3-32B", "m")
+        listed = [{"id": name, "owned_by": "vllm"} for name in names]
+        return RawAnswer(200, json.dumps({"object": "list", "data": listed}).encode())
 
 
 def block(language: str) -> str:
@@ -43,7 +52,7 @@ def _server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatSer
     monkeypatch.setenv("MEMGYM_CACHE", str(tmp_path / "cache"))
     mini = Suite("mini", "1", "tiny", (ONE,))
     monkeypatch.setattr(suites, "SUITES", {**suites.SUITES, "mini": mini})
-    with ChatServer() as server:
+    with Serving() as server:
         local = re.sub(r"http://localhost:800\d/v1", server.base_url, block("toml"))
         Path("comparison.toml").write_text(local, encoding="utf-8")
         yield server
@@ -79,7 +88,7 @@ def test_the_file_has_its_rows_and_its_reader(server: ChatServer) -> None:
     assert rows["prompt_only, sampled"]["model"]["temperature"] == 0.7
     assert rows["rag"]["options"] == {"top_k": 5}
     assert told["settings"]["memory_budget"] == 0.25
-    assert told["reader"]["name"] == "llm"
+    assert told["suites"][0]["reader"]["name"] == "llm"
     assert {body["model"] for body in server.bodies} == {"Qwen/Qwen3-4B", "Qwen/Qwen3-32B"}
     readings = [body for body in server.bodies if body["model"] == "Qwen/Qwen3-32B"]
     assert all(body["chat_template_kwargs"] == {"enable_thinking": False} for body in readings)
@@ -98,7 +107,8 @@ def test_a_second_run_asks_the_reader_nothing(server: ChatServer) -> None:
     assert len(server.bodies) == asked
     with (folder / "usage.csv").open(newline="") as file:
         [used] = csv.DictReader(file)
-    assert (used["from_disk"], used["prompt_tokens"]) == ("2", "0")
+    assert (used["from_disk"], used["calls"]) == ("2", "2")
+    assert int(used["prompt_tokens"]) > 0  # what they once cost
 
 
 def test_the_limit_stops_and_the_same_command_goes_on(

@@ -4,6 +4,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,10 @@ agents:
     options: {top_k: 5}
   - sentences
 """
-    assert read(write, text, "a.yaml") == read(write, text, "a.yml") == read(write, WHOLE)
+    yaml, toml = read(write, text, "a.yaml"), read(write, WHOLE)
+    assert yaml == read(write, text, "a.yml")
+    assert list(yaml.models) == ["small", "other"]
+    assert replace(yaml, models=toml.models) == toml
     warm = read(write, text.replace("model: small", "model: other"), "a.yaml").agents[0].model
     assert warm == model_settings("qwen3-4b", base_url="http://localhost:8000/v1", temperature=0.7)
 
@@ -184,8 +188,8 @@ def test_default_model_is_for_those_that_have_one(
     mine, sentences = read(write, text).agents
     assert mine.model == ModelSettings("tiny")
     assert sentences.model is None
-    flag = ModelSettings("flag")
-    assert read(write, text, model=flag).agents[0].model == flag
+    flag = {"model": "flag"}
+    assert read(write, text, model=flag).agents[0].model == ModelSettings("flag")
     monkeypatch.setenv("MEMGYM_MODEL", "from-environment")
     open_ = read(write, 'agents = ["comparison_agents:Mine"]').agents[0].model
     assert open_ == ModelSettings("from-environment")

@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from memgym.agents.chat import ChatRequest, ContextLengthError, ServerError
+from memgym.agents.chat import (
+    ChatRequest,
+    ContextLengthError,
+    RefusedError,
+    ServerError,
+    close_backends,
+)
 from memgym.agents.judges import CONTENT_PROMPT, LLMAnswerJudge, LLMContentJudge
 from memgym.envs.grading import question_facts
 from memgym.envs.mem_alpha import MemAlphaEnv
@@ -20,6 +26,7 @@ from memgym.memory import Memory
 from memgym.quality import RuleJudge, WrittenItem
 from memgym.scoring import ExactJudge, GivenAnswer
 from memgym.tasks.histories import ABSTENTION_ANSWERS
+from tests.chat_server import ChatServer
 from tests.episodes import CHUNKS, village
 from tests.frozen import serve
 from tests.scripted import Reply, prompt_text
@@ -110,8 +117,12 @@ def test_at_most_ten_neighbours_are_shown_and_fewer_if_they_do_not_fit(
 
 
 @pytest.mark.parametrize(
-    "reply", ["", "It is not valid.", "VALID", ContextLengthError("too long"), "<think>valid"]
-)
+    "reply",
+    [
+        "", "It is not valid.", "VALID", "<think>valid",
+        ContextLengthError("too long"), RefusedError("filtered"),
+    ],
+)  # fmt: skip
 def test_no_verdict_is_invalid_and_a_failure(monkeypatch: pytest.MonkeyPatch, reply: Reply) -> None:
     serve(monkeypatch, ["valid", reply])
     judge = LLMContentJudge(**MODEL)
@@ -236,7 +247,9 @@ def test_only_the_sources_that_are_named_are_judged(monkeypatch: pytest.MonkeyPa
     assert server.sizes == [1]
 
 
-@pytest.mark.parametrize("reply", ["", "Correct!", ContextLengthError("too long")])
+@pytest.mark.parametrize(
+    "reply", ["", "Correct!", ContextLengthError("too long"), RefusedError("filtered")]
+)
 def test_without_a_verdict_an_answer_scores_nothing(
     monkeypatch: pytest.MonkeyPatch, reply: Reply
 ) -> None:
@@ -244,6 +257,27 @@ def test_without_a_verdict_an_answer_scores_nothing(
     judge = LLMAnswerJudge(**MODEL)
     assert judge.score([given("five weeks")]) == [0.0]
     assert judge.usage.failures == 1
+
+
+def test_a_server_that_ignores_choices_gives_no_verdict_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    said = {"month": "Yes, that is correct.", "week": '{"choice": "correct"}'}
+    with ChatServer(lambda body: said[body["messages"][1]["content"].split()[-1]]) as server:
+        judge = LLMAnswerJudge(**MODEL, base_url=server.base_url)
+        assert judge.score([given("a month"), given("a week")]) == [0.0, 1.0]
+        close_backends()
+    assert len(server.bodies) == 3  # what is none of the choices is asked for once more
+    assert (judge.usage.calls, judge.usage.retries, judge.usage.failures) == (2, 1, 1)
+
+
+def test_a_verdict_that_is_none_is_asked_for_again_by_the_next_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for reply, score in (("Correct!", 0.0), ("correct", 1.0), ("", 1.0)):
+        serve(monkeypatch, [reply])
+        assert LLMAnswerJudge(**MODEL).score([given("five weeks")]) == [score]
 
 
 def test_verdicts_are_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:

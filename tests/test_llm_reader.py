@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from memgym.agents.chat import ChatRequest, ContextLengthError, ServerError
+from memgym.agents import frozen_model
+from memgym.agents.chat import ChatRequest, ContextLengthError, RefusedError, ServerError
+from memgym.agents.chat.store import ReplyStore
 from memgym.agents.llm_reader import LLMReader
 from memgym.agents.reading import READING_PROMPT
 from memgym.envs.mem_alpha import MemAlphaEnv
@@ -19,6 +22,7 @@ from memgym.episode import QuestionKind
 from memgym.errors import UsageError
 from memgym.memory import Memory
 from memgym.reader import ReaderAnswer, ReaderQuestion, make_reader
+from memgym.usage import Usage
 from tests.episodes import village
 from tests.frozen import serve
 from tests.scripted import Reply, prompt_text
@@ -197,15 +201,58 @@ def test_a_server_that_gave_up_is_no_wrong_answer_and_costs_the_others_nothing(
     assert server.sizes == [1]
 
 
+def test_a_refused_question_is_a_failure_and_asked_again_by_the_next_run(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = ask("Where does Ada keep bees?", "What does Ben bake?")
+    serve(monkeypatch, [RefusedError("filtered"), "rye"])
+    reader = make()
+    refused, answered = reader.answer(questions, memory)
+    assert (refused.text, refused.failed, answered.text) == ("", True, "rye")
+    assert reader.usage.failures == 1
+    server = serve(monkeypatch, ["mill"])
+    assert [answer.text for answer in make().answer(questions, memory)] == ["mill", "rye"]
+    assert server.sizes == [1]
+
+
+def test_threads_that_begin_together_share_one_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    class Slow(ReplyStore):
+        def __init__(self, folder: Path) -> None:
+            made.append(folder)
+            started.wait()
+            super().__init__(folder)
+
+    def first() -> None:
+        stores.append(frozen_model._store(tmp_path))
+
+    started = threading.Event()
+    stores: list[ReplyStore] = []
+    monkeypatch.setattr(frozen_model, "ReplyStore", Slow)
+    threads = [threading.Thread(target=first) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    started.set()
+    for thread in threads:
+        thread.join()
+    assert made == [tmp_path]
+    assert len({id(store) for store in stores}) == 1
+
+
 def test_a_second_run_asks_nothing(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, ["mill", "rye"])
     questions = ask("Where does Ada keep bees?", "What does Ben bake?")
-    first = make().answer(questions, memory)
+    asked = make()
+    first = asked.answer(questions, memory)
     server = serve(monkeypatch, ())
     reader = make()
     assert reader.answer(questions, memory) == first
     assert server.sizes == []
-    assert (reader.usage.from_disk, reader.usage.tokens) == (2, 0)
+    assert reader.usage == asked.usage + Usage(from_disk=2)
+    assert asked.usage.tokens > 0
 
 
 def test_another_model_memory_or_setting_is_asked_anew(

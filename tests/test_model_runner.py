@@ -1,19 +1,21 @@
+"""Behaviour of runs with a language model: at once, counted, limited, stopped, continued."""
+
 import csv
+import itertools
 import json
+import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from memgym.agents.chat import (
-    ChatReply,
-    ChatRequest,
-    ModelSettings,
-    RunMeter,
-    ServerError,
-)
+from memgym.agent import Agent
+from memgym.agents.chat import ChatReply, ChatRequest, ModelSettings, RunMeter, ServerError
 from memgym.benchmarks.entries import AgentEntry, checked_entries
 from memgym.benchmarks.outcome import AgentError, RunStoppedError
 from memgym.benchmarks.plan import RunPlan
@@ -24,6 +26,7 @@ from memgym.benchmarks.summary import summarise
 from memgym.errors import UsageError
 from memgym.text import split_sentences
 from memgym.usage import Usage
+from tests.chat_server import ChatServer
 from tests.runs import small_plan
 from tests.scripted import ScriptedBackend
 
@@ -88,16 +91,17 @@ def test_results_do_not_depend_on_how_many_episodes_run_at_a_time(tmp_path: Path
 
 def test_episodes_wait_for_the_model_at_the_same_time(tmp_path: Path, use: Use) -> None:
     together = threading.Barrier(4, timeout=20)
+    numbers = itertools.count()
     waited: list[int] = []
 
     def reply(request: ChatRequest) -> str:
-        if len(waited) < 4:
+        if next(numbers) < 4:
             waited.append(together.wait())
         return first_sentence(request)
 
     use(reply)
     run_plan(plan(), tmp_path / "run", concurrency=4)
-    assert sorted(waited[:4]) == [0, 1, 2, 3]
+    assert sorted(waited) == [0, 1, 2, 3]
 
 
 def test_a_stopped_run_goes_on_at_the_call_it_was_at(tmp_path: Path, use: Use) -> None:
@@ -123,6 +127,116 @@ def test_a_stopped_run_goes_on_at_the_call_it_was_at(tmp_path: Path, use: Use) -
     total = sum((used["agent"] for used in store.usage.values()), Usage())
     assert total.calls == CALLS, "the whole cost of a resumed run is reported"
     assert_same_results(tmp_path / "run", tmp_path / "undisturbed")
+
+
+def test_a_success_between_failures_is_a_new_start(tmp_path: Path, use: Use) -> None:
+    use(first_sentence)
+    run_plan(plan(), tmp_path / "undisturbed")
+
+    def reply(request: ChatRequest) -> str | ServerError:
+        # An episode that fails is one call. The third is played, and it has four chunks.
+        failing = len(backend.requests) in (1, 2, 7, 8)
+        return ServerError("no connection") if failing else first_sentence(request)
+
+    backend = use(reply)
+    with pytest.raises(RunStoppedError, match=r"no connection \(4 episodes\)"):
+        run_plan(plan(), tmp_path / "run", concurrency=1)
+    assert len((tmp_path / "run" / "results.jsonl").read_text().splitlines()) == 3
+    use(first_sentence)
+    run_plan(plan(), tmp_path / "run")
+    assert_same_results(tmp_path / "run", tmp_path / "undisturbed")
+
+
+class Meeting(Agent):
+    """Plays its first chunk only while a language model is asked."""
+
+    name = "meeting"
+    place = threading.Barrier(2, timeout=20)
+    met: ClassVar[list[int]] = []
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Any:
+        """Meet once, then do nothing."""
+        if not self.met:
+            self.met.append(self.place.wait())
+        return ()
+
+
+def test_agents_with_and_without_a_model_play_at_the_same_time(tmp_path: Path, use: Use) -> None:
+    Meeting.met.clear()
+    seen: list[int] = []
+
+    def reply(request: ChatRequest) -> str:
+        if not seen:
+            seen.append(1)
+            Meeting.place.wait()
+        return first_sentence(request)
+
+    use(reply)
+    asked = plan("tests.test_model_runner:Meeting", AgentEntry(SPEC, model=MODEL))
+    store = run_plan(asked, tmp_path / "run", concurrency=1)
+    assert len(store.records) == 14
+
+
+def test_worker_processes_beside_threads_change_no_result(tmp_path: Path, use: Use) -> None:
+    use(first_sentence)
+    asked = plan("flat", "chunks", AgentEntry(SPEC, model=MODEL))
+    for jobs in (1, 2):
+        run_plan(asked, tmp_path / str(jobs), jobs=jobs)
+    assert_same_results(tmp_path / "1", tmp_path / "2")
+
+
+def test_a_model_that_cannot_be_opened_is_told_before_anything_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    asked = plan("flat", AgentEntry(SPEC, model=MODEL))
+    with pytest.raises(UsageError, match="no server is named"):
+        run_plan(asked, tmp_path / "run")
+    assert not (tmp_path / "run" / "results.jsonl").exists()
+
+
+INTERRUPTED = """\
+import sys
+from pathlib import Path
+from memgym.agents.chat import ModelSettings
+from memgym.benchmarks.entries import AgentEntry
+from memgym.benchmarks.runner import run_plan
+from tests.chat_server import ChatServer
+from tests.runs import small_plan
+
+entry = AgentEntry("tests.keeper:Keeper", model=ModelSettings("tiny", base_url=sys.argv[2]))
+try:
+    run_plan(small_plan([entry]), Path(sys.argv[1]), concurrency=3)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_lets_go_of_a_server_that_does_not_answer(tmp_path: Path, use: Use) -> None:
+    with ChatServer(seconds=3_600.0) as server:
+        with subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED, str(tmp_path / "run"), server.base_url],
+            stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
+        ) as process:  # fmt: skip
+            try:
+                wait_until(lambda: len(server.bodies) == 3)
+                process.send_signal(signal.SIGINT)
+                told, _ = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        assert (told, process.returncode) == ("interrupted\n", 0)
+        assert len(server.bodies) == 3, "nothing is asked after it"
+    use(first_sentence)
+    settings = ModelSettings("tiny", base_url="http://127.0.0.1:9/v1")
+    assert len(run_plan(plan(AgentEntry(SPEC, model=settings)), tmp_path / "run").records) == 7
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(3_000):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came to that")
 
 
 def assert_same_results(*folders: Path) -> None:
@@ -173,6 +287,30 @@ def test_a_crashing_agent_is_named_and_lets_go_of_the_others(tmp_path: Path, use
     with pytest.raises(AgentError, match='"keeper" raised ZeroDivisionError on episode'):
         run_plan(plan(), tmp_path / "run", concurrency=2)
     assert len(backend.requests) <= 4
+
+
+def test_after_a_crash_the_other_episodes_ask_nothing_more(tmp_path: Path, use: Use) -> None:
+    meter = RunMeter()
+    numbers = itertools.count()
+    both = threading.Barrier(2, timeout=20)
+
+    def reply(request: ChatRequest) -> str:
+        number = next(numbers)
+        if number < 2:
+            both.wait()
+        if number == 0:
+            raise KeyError("notes")
+        if number == 1:
+            for _ in range(1_000):  # this episode has calls left when the other has crashed
+                if meter.stopped:
+                    break
+                time.sleep(0.01)
+        return first_sentence(request)
+
+    backend = use(reply)
+    with pytest.raises(AgentError, match="KeyError"):
+        run_plan(plan(), tmp_path / "run", concurrency=2, meter=meter)
+    assert len(backend.requests) == 2
 
 
 def test_usage_is_kept_on_disk_without_prompts_or_servers(tmp_path: Path, use: Use) -> None:
@@ -241,6 +379,46 @@ def test_rows_of_one_agent_are_told_apart_by_model_or_name() -> None:
 def test_wrong_entries_are_told(entries: list[AgentEntry], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         checked_entries(entries)
+
+
+class Demanding(Agent):
+    """Needs an option, and dislikes some values of it."""
+
+    name = "demanding"
+
+    def __init__(self, size: int) -> None:
+        self.size = 12 // size
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Any:
+        """Do nothing."""
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (AgentEntry("rag", model=MODEL, options={"top_k": 0}), 'agent "rag": top_k must be'),
+        (AgentEntry("tests.test_model_runner:Demanding"), 'needs the option "size"'),
+        (
+            AgentEntry("tests.test_model_runner:Demanding", options={"size": 0}),
+            r"cannot be made: ZeroDivisionError: .* \(test_model_runner.py, line \d+\)",
+        ),
+    ],
+)
+def test_options_are_tried_before_anything_is_played(entry: AgentEntry, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        checked_entries([AgentEntry("flat"), entry])
+
+
+def test_agents_that_cannot_answer_are_refused_where_agents_answer() -> None:
+    settings = {"answer_mode": "agent"}
+    message = 'agent "flat" cannot answer questions itself.*--answer-mode reader'
+    with pytest.raises(UsageError, match=message):
+        small_plan([AgentEntry(SPEC, model=MODEL), "flat"], settings=settings)  # type: ignore[list-item]
+    asked = small_plan([AgentEntry(SPEC, model=MODEL)], settings=settings)  # type: ignore[list-item]
+    notes = "\n".join(footer(asked, [], "command"))
+    assert "Answers: every agent's own, without a reader (answer mode agent)." in notes
+    assert "Reader:" not in notes
 
 
 def test_the_number_of_episodes_at_a_time_is_checked(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 from memgym.agents.chat import (
     ChatError,
     ChatReply,
+    ChatRequest,
+    RefusedError,
     ServerError,
     openai_server,
 )
@@ -120,9 +122,34 @@ def test_a_refusal_is_final_and_tells_why() -> None:
     for (status, reason), error in zip(told.items(), errors, strict=True):
         assert isinstance(error, ServerError)
         assert f"{status} {reason}" in str(error)
-        assert (error.usage.failures, error.usage.retries) == (1, 0)
+        asked_about = int(status == 400)
+        assert (error.usage.failures, error.usage.retries) == (1, asked_about)
         assert ("OPENAI_API_KEY, which is not set" in str(error)) == (status in (401, 403))
-    assert len(server.bodies) == 4
+    assert len(server.bodies) == 5
+
+
+def test_a_refusal_of_what_is_said_is_told_from_that_of_the_whole_kind() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    said = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "a bad word"})
+    request = ChatRequest(said, tools=(tool,), choices=("no", "yes"), prefill="Well,", seed=7)
+
+    def strict(body: dict[str, Any]) -> Any:
+        bad = "bad word" in json.dumps(body["messages"])
+        return RawAnswer.error(422, "flagged as harmful") if bad else '"no"'
+
+    with ChatServer(strict) as server:
+        refused = ask(server.base_url, request)
+    assert isinstance(refused, RefusedError)
+    assert "422 flagged as harmful" in str(refused)
+    assert (refused.usage.calls, refused.usage.failures, refused.usage.retries) == (0, 1, 1)
+    first, second = server.bodies
+    assert [message["content"] for message in second.pop("messages")] == [*["Hello."] * 2, "Well,"]
+    assert [message["role"] for message in first.pop("messages")] == ["system", "user", "assistant"]
+    assert first == second, "the same kind of request"
+    with ChatServer(lambda _: RawAnswer.error(400, "no tool parser")) as server:
+        refused = ask(server.base_url, request)
+    assert isinstance(refused, ServerError)
+    assert "needs a server with a tool parser" in str(refused)
 
 
 def test_an_unknown_model_is_answered_with_those_that_there_are() -> None:

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from memgym.benchmarks.plan import RunPlan
+from memgym.agents.chat import ModelSettings
+from memgym.benchmarks.entries import AgentEntry
+from memgym.benchmarks.plan import RunPlan, make_plan
 from memgym.benchmarks.report import Table, footer, markdown, print_tables, tables, write_reports
 from memgym.benchmarks.run_folder import Key
 from memgym.benchmarks.runner import run_plan
-from memgym.benchmarks.suites import Entry, Suite
+from memgym.benchmarks.suites import Entry, Suite, resolve
 from memgym.benchmarks.summary import SuiteSummary, summarise
 from memgym.diagnosis import CAUSES
+from memgym.usage import Usage
 from tests.runs import AGENTS, FACTS, LABELS, OPTIONS, SUITE, small_plan
 
 Records = dict[Key, dict[str, Any]]
@@ -189,6 +192,77 @@ def test_eight_agents_on_four_abilities_fit(width: int) -> None:
     assert "…" not in text
     assert "[100–100]" in text
     assert all(name in text for name in names)
+
+
+def with_models(seconds: float = 1.0) -> tuple[RunPlan, SuiteSummary]:
+    """Return a run of agents with long names, and large figures."""
+    model = ModelSettings("some-model")
+    names = ("memagent_per_question", "long_context")
+    plan = small_plan([AgentEntry(name, model=model) for name in names])  # type: ignore[misc]
+    records = made_up(plan, dict.fromkeys(names, 1.0))
+    agent = Usage(123_456, 123_456_789, 123_456_789, 98_765, 9.5, 34, 5, 61_728)
+    reader = Usage(calls=123_456, prompt_tokens=9_000, completion_tokens=999, failures=2)
+    usage = {
+        key: {"agent": agent, "reader": reader, "answer_judge": Usage(2, 100, 0, 2)}
+        for key in records
+    }
+    return plan, summarise(plan, records, dict.fromkeys(records, seconds), usage)[0]
+
+
+def test_models_are_counted_by_who_asked_them() -> None:
+    table = tables(with_models()[1])[2]
+    assert column(table, "calls")[0] == "864k"
+    assert column(table, "tokens in")[0] == "864M"
+    assert column(table, "cached, %")[0] == "100.0"
+    assert column(table, "tokens out")[0] == "691k"
+    assert column(table, "reader tokens")[0] == "70.7k"
+    assert column(table, "from disk, %")[0] == "25.0"
+    assert column(table, "retries / failed")[0] == "238/49"
+    assert column(table, "invalid calls, %")[0] == "11.1"
+
+
+def test_the_table_of_models_fits_with_every_name_in_one_piece() -> None:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    print_tables(console, [with_models()[1]])
+    lines = console.export_text().splitlines()
+    assert all(len(line) <= 100 for line in lines)
+    assert sum(line.startswith(" memagent_per_question") for line in lines) == 3
+    assert sum("238/49" in line for line in lines) == 2
+
+
+def test_figures_of_models_are_explained() -> None:
+    plan, summary = with_models()
+    notes = "\n".join(footer(plan, [summary], "command"))
+    assert "Seconds of an episode are those of its last attempt." in notes
+    assert "reply from disk count as what it once cost" in notes
+    plain = "\n".join(footer(small_plan(["flat"]), [summary], "command"))
+    assert "Tokens are" not in plain
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0"), (9_999, "9,999"), (9_999.6, "10.0k"), (99_949, "99.9k"), (99_950, "100k"),
+        (999_499, "999k"), (999_500, "1.00M"), (99_949_999, "99.9M"), (1.5e9, "1.50G"),
+    ],
+)  # fmt: skip
+def test_large_figures_are_short(plan: RunPlan, count: float, shown: str) -> None:
+    usage = {task.key: {"agent": Usage(calls=1)} for task in plan.tasks()}
+    first = next(iter(plan.tasks())).key
+    usage[first] = {"agent": Usage(calls=1, prompt_tokens=count)}  # type: ignore[arg-type]
+    table = tables(summarise(plan, made_up(plan, SCORES), {}, usage)[0])[2]
+    assert column(table, "tokens in")[0] == shown
+
+
+def test_suites_with_other_readers_are_named() -> None:
+    other = Suite("wider", "1", "", (LABELS,), {"reader_options": {"budget_tokens": 77}})
+    plan = make_plan([resolve(Suite("tiny", "1", "", (FACTS,))), resolve(other)], ["flat"])
+    notes = footer(plan, [], "command")
+    assert any(note.startswith("tiny: Reader: verbatim, 1,024 ") for note in notes)
+    assert any(note.startswith("wider: Reader: verbatim, 77 ") for note in notes)
+    assert [item["reader"]["options"] for item in plan.description()["suites"]] == [
+        {}, {"budget_tokens": 77},
+    ]  # fmt: skip
 
 
 def test_markdown_holds_every_table_and_note(summary: SuiteSummary) -> None:

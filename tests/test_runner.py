@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from memgym.benchmarks.plan import RunPlan, make_plan
-from memgym.benchmarks.run_folder import RunFolder
 from memgym.benchmarks.outcome import AgentError
+from memgym.benchmarks.plan import RunPlan, make_plan
+from memgym.benchmarks.run_folder import RunFolder, playing_alone
 from memgym.benchmarks.runner import run_plan
 from memgym.benchmarks.suites import Suite, resolve
 from memgym.errors import UsageError
@@ -289,8 +289,10 @@ def test_description_identifies_agents_suite_reader_and_seed() -> None:
     assert description["seed"] == 3
     assert description["suites"][0]["hash"] == resolve(SUITE).content_hash
     assert [agent["privileged"] for agent in description["agents"]] == [False, False, True]
-    assert description["reader"]["name"] == "verbatim"
-    assert description["token_counter"] == "o200k_base"
+    [suite] = description["suites"]
+    names = [suite[role]["name"] for role in ("reader", "content_judge", "answer_judge")]
+    assert names == ["verbatim", "rules", "exact"]
+    assert suite["token_counter"] == "o200k_base"
     json.dumps(description, allow_nan=False)
 
 
@@ -307,6 +309,45 @@ def test_edited_agent_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     before = small_plan(["edited_agent:Crashing"]).folder_name()
     file.write_text(CRASHING_AGENT + "\n# now with another idea\n")
     assert small_plan(["edited_agent:Crashing"]).folder_name() != before
+
+
+def test_edited_reader_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "edited_reader.py"
+    text = "from memgym.reader import VerbatimReader\n\nclass Mine(VerbatimReader):\n    pass\n"
+    file.write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = {"reader": "edited_reader:Mine"}
+    before = small_plan(settings=settings).folder_name()
+    file.write_text(text + "\n# now with another idea\n")
+    assert small_plan(settings=settings).folder_name() != before
+
+
+def test_a_run_is_played_by_one_process_at_a_time(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from memgym.benchmarks.run_folder import playing_alone\n"
+        "with playing_alone(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()\n"
+    )
+    plan = small_plan(["closed_book"])
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "run")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=r"another process is playing the run in .*--out"):
+            run_plan(plan, tmp_path / "run")
+        other.kill()
+    assert len(run_plan(plan, tmp_path / "run").records) == 7
+    assert len(run_plan(plan, tmp_path / "run").records) == 7, "it has let go"
+
+
+def test_without_locks_a_run_is_played_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    with playing_alone(tmp_path / "run"):
+        assert len(run_plan(small_plan(["closed_book"]), tmp_path / "run").records) == 7
 
 
 def test_preset_is_merged_with_what_the_agent_sets() -> None:
@@ -327,7 +368,8 @@ def test_preset_is_merged_with_what_the_agent_sets() -> None:
         ([], "no agent is named"),
         (["flat", "flat"], 'both called "flat"'),
         (["memgym.baselines.flat:Flt"], 'has no "Flt": did you mean "Flat"'),
-        (["memgym.baselines.flat:update"], "must be a subclass of memgym.agent.Agent"),
+        (["memgym.baselines.flat:update"], 'has no class "update"'),
+        (["memgym.memory:Memory"], "must be a subclass of memgym.agent.Agent"),
         (["memgym.agent:Agent"], 'needs a class attribute "name" and act'),
         (["no_such_module_here:Agent"], 'cannot import "no_such_module_here"'),
     ],

@@ -8,7 +8,14 @@ import pytest
 
 from memgym.actions import parse_action
 from memgym.agents import AGENTS
-from memgym.agents.chat import Chat, ChatReply, ContextLengthError, ReplyStore, ServerError
+from memgym.agents.chat import (
+    Chat,
+    ChatReply,
+    ContextLengthError,
+    RefusedError,
+    ReplyStore,
+    ServerError,
+)
 from memgym.agents.draft import Draft, writing_tools
 from memgym.agents.tool_loop import ToolLoop, ask_together
 from memgym.errors import UsageError
@@ -164,6 +171,11 @@ def test_several_are_asked_in_one_batch_and_only_what_did_not_fit_again() -> Non
     broken, _ = scripted_chat([ServerError("down")])
     with pytest.raises(ServerError):
         ask_together(broken, [loop()])
+    refusing, _ = scripted_chat([RefusedError("filtered"), "fine"])
+    first, second = ask_together(refusing, [loop(), loop()])
+    assert first is None
+    assert second is not None
+    assert (second.text, refusing.usage.failures) == ("fine", 1)
 
 
 def test_a_draft_leaves_the_memory_alone_and_keeps_what_succeeds() -> None:
@@ -224,3 +236,20 @@ def test_a_played_episode_is_replayed_from_its_journal(name: str, tmp_path: Path
         store.close()
     assert results[0] == results[1]
     assert results[0]["calls"] > 5
+
+
+@pytest.mark.parametrize("name", sorted(AGENTS))
+def test_a_model_that_refuses_everything_ends_the_episode_and_is_asked_once(
+    name: str, tmp_path: Path
+) -> None:
+    results = []
+    for replies in (lambda _: RefusedError("filtered"), ()):  # the second has nothing to say
+        template, backend = scripted_chat(replies)
+        store = ReplyStore(tmp_path)
+        agent = AGENTS[name](Chat(template.settings, backend, store=store))
+        env = environment_for(agent, answer_mode="agent", **SMALL)
+        results.append(play_episode(agent, env, village()).record())
+        assert agent.usage.failures >= 3  # one per question
+        assert agent.usage.calls == 0
+        store.close()
+    assert results[0] == results[1]

@@ -19,6 +19,7 @@ from memgym.agents.chat import (
     ChatRequest,
     ContextLengthError,
     ModelSettings,
+    RefusedError,
     ServerError,
     open_backend,
 )
@@ -212,10 +213,12 @@ def test_template_options_and_tools_reach_the_template(
 ) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     tool = {"type": "function", "function": {"name": "note_down", "parameters": {}}}
-    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": "é"}'}}
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a":"é"}'}}
+    broken = {**call, "function": {"name": "f", "arguments": '{"a":'}}
+    ready = {**call, "function": {"name": "f", "arguments": {"b": 2}}}
     history = (
         {"role": "user", "content": "Go."},
-        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "assistant", "content": None, "tool_calls": [call, broken, ready]},
         {"role": "tool", "tool_call_id": "1", "content": "done"},
     )
     options = {"enable_thinking": False}
@@ -226,6 +229,8 @@ def test_template_options_and_tools_reach_the_template(
     assert '"note_down"' in prompt
     # The arguments are an object in the prompt, not JSON text within JSON.
     assert '{"name": "f", "arguments": {"a": "é"}}' in prompt
+    assert '{"name": "f", "arguments": {"a":}' in prompt
+    assert '{"name": "f", "arguments": {"b": 2}}' in prompt
     assert prompt.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
 
 
@@ -302,7 +307,7 @@ def test_a_conversation_that_the_template_refuses_fails_alone(model: Transformer
     assert isinstance(refused, ServerError)
     assert "unknown role: stranger" in str(refused)
     assert isinstance(fine, ChatReply)
-    assert isinstance(broken, ServerError)
+    assert isinstance(broken, RefusedError)
 
 
 def test_calls_are_counted(model: TransformersModel) -> None:

@@ -16,6 +16,7 @@ from memgym.agents.chat.types import (
     ChatRequest,
     ContextLengthError,
     Message,
+    RefusedError,
     ServerError,
     StoppedError,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "ContextLengthError",
     "Message",
     "ModelSettings",
+    "RefusedError",
     "ReplyStore",
     "RunMeter",
     "ServerError",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from memgym.agents.chat.models import ModelSettings, open_backend
@@ -14,6 +15,7 @@ from memgym.agents.chat.types import (
     ChatReply,
     ChatRequest,
     Message,
+    RefusedError,
     StoppedError,
 )
 from memgym.usage import Usage
@@ -68,16 +70,18 @@ class Chat:
 
     Args:
         settings: The model and how it is asked.
-        backend: By default the one that the settings name, shared with other lines.
+        backend: By default the one that the settings name, shared with other lines; it is opened
+            at once, and again if it has been closed since.
         store: Where replies are kept. Without :meth:`begin` it is a cache: equal requests are
             asked once. After :meth:`begin` it is a journal: the calls of the same episode, given
             in the same order, are answered from it, so that a stopped episode resumes where it was.
-        meter: Of the run.
+            A journal keeps refusals, too; a cache only what answers the request.
+        meter: Of the run. It counts and limits what is asked; replies from disk are free.
         label: Tells lines apart that share a journal.
 
     Attributes:
-        usage: What this line has used since it was made. Replies from a journal count as what they
-            once cost; replies from a cache cost nothing.
+        usage: What this line has used since it was made. A reply from disk counts as what it once
+            cost; one from a cache also in ``from_disk``.
     """
 
     def __init__(
@@ -91,7 +95,8 @@ class Chat:
     ) -> None:
         self.settings = settings
         self.usage = Usage()
-        self._backend = backend or open_backend(settings)
+        self._own_backend = backend
+        self._backend()
         self._store = store
         self._meter = meter or RunMeter()
         self._label = label
@@ -123,9 +128,6 @@ class Chat:
             "template_options": chosen.template_options,
             **given,
         }
-        if options["temperature"] and options.get("seed") is None:
-            options["seed"] = self._sampling_seed()
-        self._number += 1
         return ChatRequest(tuple(messages), **options)
 
     def ask(self, messages: Sequence[Message], **given: Any) -> ChatReply:
@@ -133,6 +135,7 @@ class Chat:
 
         Raises:
             ContextLengthError: it does not fit the model.
+            RefusedError: this request will never get a reply.
             ServerError: there is no answer to be had.
             StoppedError: the run is being stopped.
         """
@@ -142,43 +145,66 @@ class Chat:
         return result
 
     def generate(self, requests: Sequence[ChatRequest]) -> list[ChatReply | ChatError]:
-        """Return one reply or fault per request, in order.
-
-        Requests are made with :meth:`request`, which numbers them.
+        """Return one reply or fault per request, in order; here they get their numbers and seeds.
 
         Raises:
             StoppedError: the run is being stopped.
+            UsageError: the store cannot be read or written.
         """
-        first = self._number - len(requests)
-        keys = [self._key(request, first + n) for n, request in enumerate(requests)]
+        numbers = range(self._number, self._number + len(requests))
+        self._number += len(requests)
+        asked = [self._seeded(request, n) for request, n in zip(requests, numbers, strict=True)]
+        keys = [self._key(request, n) for request, n in zip(asked, numbers, strict=True)]
         found: list[ChatReply | ChatError | None] = [
             self._store.get(key) if self._store else None for key in keys
         ]
         missing = [index for index, reply in enumerate(found) if reply is None]
         for reply in found:
-            if isinstance(reply, ChatReply):
-                self.usage += reply.usage if self._scope else Usage(calls=1, from_disk=1)
+            if reply is not None:
+                self.usage += reply.usage + Usage(from_disk=int(not self._scope))
         if missing:
-            self._meter.check()
-            fresh = self._backend.generate([requests[index] for index in missing])
+            fresh = self._ask_backend([asked[index] for index in missing])
             for index, result in zip(missing, fresh, strict=True):
                 found[index] = result
-                self._count(keys[index], result)
+                self._count(keys[index], asked[index], result)
         return [result for result in found if result is not None]
 
-    def _count(self, key: str, result: ChatReply | ChatError) -> None:
+    def _backend(self) -> Backend:
+        return self._own_backend or open_backend(self.settings)
+
+    def _ask_backend(self, requests: Sequence[ChatRequest]) -> list[ChatReply | ChatError]:
+        self._meter.check()
+        backend = self._backend()
+        self._meter.check()  # a run that stops closes its backends; this one may be open since then
+        return backend.generate(requests)
+
+    def _count(self, key: str, request: ChatRequest, result: ChatReply | ChatError) -> None:
         self.usage += result.usage
         self._meter.add(result.usage)
-        if self._store and isinstance(result, ChatReply):
+        if self._store is None or not isinstance(result, ChatReply | RefusedError):
+            return
+        if self._scope or _answers(request, result):
             self._store.put(key, result)
 
     def _key(self, request: ChatRequest, number: int) -> str:
         asked = {name: getattr(request, name) for name in ChatRequest.__slots__}
-        scope = [*self._scope, number] if self._scope else []
-        # The title, not the path: a folder that was moved still holds the same model.
-        text = json.dumps([scope, self.settings.title, asked], sort_keys=True, default=dict)
+        # An episode may go on at another server. For a cache, it may serve another model.
+        scope = [*self._scope, number] if self._scope else self.settings.base_url.rstrip("/")
+        told = [scope, self.settings.model_identity(), asked]
+        text = json.dumps(told, sort_keys=True, default=dict)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def _sampling_seed(self) -> int:
-        text = json.dumps([self.settings.seed, *self._scope, self._number if self._scope else 0])
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
+    def _seeded(self, request: ChatRequest, number: int) -> ChatRequest:
+        """Return a request whose sampling follows from the episode and the number of the call."""
+        if not request.temperature or request.seed is not None:
+            return request
+        text = json.dumps([self.settings.seed, *self._scope, number if self._scope else 0])
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
+        return replace(request, seed=seed)
+
+
+def _answers(request: ChatRequest, result: ChatReply | RefusedError) -> bool:
+    """Return whether no other server would have done better."""
+    if isinstance(result, RefusedError):
+        return False
+    return not request.choices or result.text in request.choices

@@ -18,7 +18,9 @@ from memgym.agents.chat.types import (
     ContextLengthError,
     FinishReason,
     Message,
+    RefusedError,
     ServerError,
+    without_words,
 )
 from memgym.errors import UsageError
 from memgym.model_text import UnreadableError, load_json
@@ -89,23 +91,35 @@ class LocalText:
 
         Raises:
             ContextLengthError: too little room is left for the reply.
-            ServerError: the template refuses the conversation.
+            RefusedError: the template refuses what this conversation says.
+            ServerError: it refuses every conversation of this kind.
         """
         try:
-            text = self._tokenizer.apply_chat_template(
-                [_for_template(message) for message in request.messages],
-                tools=[dict(tool) for tool in request.tools] or None,
-                add_generation_prompt=True,
-                tokenize=False,
-                **request.template_options,
-            )
-            ids = self.encode(text + request.prefill)
+            ids = self._rendered(request)
         except Exception as error:  # a template is a program of others: anything may come out
-            raise ServerError(
+            kind = RefusedError if self._renders(without_words(request)) else ServerError
+            raise kind(
                 f"the chat template cannot render this conversation: {type(error).__name__}: "
                 f"{str(error).strip()[:300]}"
             ) from error
         return Prompt(ids, self._room(request, len(ids)))
+
+    def _rendered(self, request: ChatRequest) -> tuple[int, ...]:
+        text = self._tokenizer.apply_chat_template(
+            [_for_template(message) for message in request.messages],
+            tools=[dict(tool) for tool in request.tools] or None,
+            add_generation_prompt=True,
+            tokenize=False,
+            **request.template_options,
+        )
+        return self.encode(text + request.prefill)
+
+    def _renders(self, request: ChatRequest) -> bool:
+        try:
+            self._rendered(request)
+        except Exception:  # as above
+            return False
+        return True
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the token ids of a text, with nothing added."""
@@ -198,6 +212,7 @@ def _for_template(message: Message) -> dict[str, Any]:
 
 def _for_template_call(call: dict[str, Any]) -> dict[str, Any]:
     function = dict(call["function"])
-    with contextlib.suppress(UnreadableError):  # what a model once wrote is shown as it was
-        function["arguments"] = load_json(function["arguments"])
+    if isinstance(function["arguments"], str):
+        with contextlib.suppress(UnreadableError):  # what a model once wrote is shown as it was
+            function["arguments"] = load_json(function["arguments"])
     return {**call, "function": function}

@@ -1,20 +1,25 @@
 """Which model, where, and how it is asked: settings, presets of published models, opening one.
 
-Keys are read from the environment by the backend, at the moment of use; no setting holds one.
+Keys are read from the environment by the backend, at the moment of use; no setting may hold one.
 """
 
 import atexit
 import dataclasses
 import functools
+import hashlib
 import os
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
+from memgym.agents.chat.model_folder import folder_digest, without_folders
 from memgym.agents.chat.types import Backend
 from memgym.errors import UsageError, nearest
+from memgym.field_types import check_field
+from memgym.secret_settings import is_secret, refuse_secrets
 
 __all__ = ["MODEL_PRESETS", "ModelSettings", "close_backends", "model_settings", "open_backend"]
 
@@ -66,17 +71,45 @@ class ModelSettings:
 
     @property
     def title(self) -> str:
-        """Name for tables and files: a local path is shortened to its last part."""
-        return Path(self.model).name if os.sep in self.model and self._is_local else self.model
+        """Name for tables and messages: a path is shortened to its last part.
+
+        Two models may share it; :attr:`digest` tells them apart.
+        """
+        if self._is_folder or os.path.isabs(self.model):
+            return Path(self.model).absolute().name or self.model
+        return self.model
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """What tells models of one title apart, ``""`` if the title is the model's whole name.
+
+        Of a folder that is loaded into this process its content, looked at once; of a model that a
+        server calls by a path, that path.
+        """
+        if self._is_folder:
+            return folder_digest(Path(self.model))
+        if self.title != self.model:
+            return hashlib.sha256(os.fsencode(self.model)).hexdigest()[:16]
+        return ""
 
     @property
-    def _is_local(self) -> bool:
-        return Path(self.model).expanduser().exists()
+    def _is_folder(self) -> bool:
+        return self.backend != "openai" and Path(self.model).is_dir()
+
+    def model_identity(self) -> dict[str, Any]:
+        """Return which model replies, as JSON values: no path, host or key."""
+        return {
+            "model": self.title,
+            "digest": self.digest,
+            "backend": self.backend,
+            "engine_options": without_folders(dict(self.engine_options)),
+        }
 
     def identity(self) -> dict[str, Any]:
-        """Return what replies depend on, as JSON values: no path, host or key."""
+        """Return all that replies depend on, as JSON values: no path, host or key."""
         kept = {name: getattr(self, name) for name in _IDENTITY}
-        return {**kept, "model": self.title, "template_options": dict(self.template_options)}
+        template = without_folders(dict(self.template_options))
+        return {**self.model_identity(), **kept, "template_options": template}
 
 
 _IDENTITY = ("temperature", "top_p", "max_tokens", "seed", "tool_format")
@@ -141,58 +174,78 @@ def _preset(model: str) -> Mapping[str, Any]:
 
 
 def open_backend(settings: ModelSettings) -> Backend:
-    """Return the backend of a model; equal settings share one, which is closed at exit.
+    """Return the backend of a model, shared by all who ask the same model in the same place.
+
+    How replies are sampled is no part of that, since it comes with each request. Backends are
+    closed at exit. Of several threads that want the same one, the first opens it and the others
+    wait for that alone.
 
     Raises:
         UsageError: the library of the backend is missing, the model cannot be loaded, or neither
             a server nor a key is known.
     """
-    with _lock:  # two threads that need the same model must not load it twice
-        return _open(settings.backend, _frozen(settings))
+    key = _backend_key(settings)
+    with _lock:
+        found = _backends.get(key)
+        mine = found or _backends.setdefault(key, Future())
+    if not found:
+        try:
+            mine.set_result(_opened(settings))
+        except BaseException as error:  # an interrupt, too: others wait for this
+            with _lock:
+                if _backends.get(key) is mine:
+                    del _backends[key]  # who asks later may try again
+            mine.set_exception(error)
+    return mine.result()
 
 
 def close_backends() -> None:
     """Close every shared backend; what still waits for a reply gets an error. They open again."""
     with _lock:
-        _open.cache_clear()
-        closing, _opened[:] = list(_opened), []
-    for backend in closing:
-        backend.close()
+        closing = list(_backends.values())
+        _backends.clear()
+    for future in closing:
+        if future.done():
+            _close(future)
+        else:  # by the thread that is opening it, once it has; nobody waits for that here
+            future.add_done_callback(_close)
 
 
-_opened: list[Backend] = []
-_lock = threading.Lock()
+def _close(future: "Future[Backend]") -> None:
+    if not future.exception():
+        future.result().close()
 
 
-class _Frozen(tuple[Any, ...]):
-    """Settings as a hashable key that still carries them."""
+_backends: "dict[tuple[str, ...], Future[Backend]]" = {}
+_lock = threading.Lock()  # of that table; nothing is opened or closed under it
 
-    settings: ModelSettings
+_OPENED_WITH: Mapping[str, tuple[str, ...]] = {
+    "openai": (
+        "model", "base_url", "key_variable", "timeout_seconds", "max_retries", "concurrency",
+    ),
+    "transformers": ("model", "digest", "engine_options", "concurrency"),
+    "vllm": ("model", "digest", "engine_options", "concurrency"),
+}  # fmt: skip
 
 
-def _frozen(settings: ModelSettings) -> _Frozen:
-    key = _Frozen(repr(getattr(settings, item.name)) for item in dataclasses.fields(settings))
-    key.settings = settings
-    return key
+def _backend_key(settings: ModelSettings) -> tuple[str, ...]:
+    """Return what a backend reads of the settings."""
+    names = _OPENED_WITH[settings.backend]
+    return (settings.backend, *(repr(getattr(settings, name)) for name in names))
 
 
-@functools.lru_cache(maxsize=8)
-def _open(backend: str, key: _Frozen) -> Backend:
-    opened: Backend
-    if backend == "openai":
+def _opened(settings: ModelSettings) -> Backend:
+    if settings.backend == "openai":
         from memgym.agents.chat.openai_server import OpenAIServer
 
-        opened = OpenAIServer(key.settings)
-    elif backend == "transformers":
+        return OpenAIServer(settings)
+    if settings.backend == "transformers":
         from memgym.agents.chat.transformers_local import TransformersModel
 
-        opened = TransformersModel(key.settings)
-    else:
-        from memgym.agents.chat.vllm_local import VLLMModel
+        return TransformersModel(settings)
+    from memgym.agents.chat.vllm_local import VLLMModel
 
-        opened = VLLMModel(key.settings)
-    _opened.append(opened)
-    return opened
+    return VLLMModel(settings)
 
 
 atexit.register(close_backends)
@@ -205,25 +258,20 @@ _LEAST: Mapping[str, float] = {
 
 
 def _check(settings: ModelSettings) -> None:
-    """Check every field against its annotation and its range."""
+    """Check every field against its annotation and its range, and that none holds a key."""
+    if is_secret("key_variable", settings.key_variable):
+        raise UsageError(
+            'model setting "key_variable" must be the name of an environment variable, such as '
+            "OPENAI_API_KEY; what was given is none (and may be a key, so it is not shown)"
+        )
     for name, hint in get_type_hints(ModelSettings).items():
-        value = getattr(settings, name)
-        where = f'model setting "{name}"'
-        origin = get_origin(hint)
-        if origin is Literal:
-            if value not in get_args(hint):
-                raise UsageError(
-                    f'{where}: unknown value "{value}": {nearest(str(value), get_args(hint))}'
-                )
-        elif isinstance(value, bool) or not isinstance(value, _KINDS.get(hint, (Mapping,))):
-            wanted = " or ".join(kind.__name__.lower() for kind in _KINDS.get(hint, (Mapping,)))
-            raise UsageError(f"{where} must be of type {wanted}, got {value!r}")
+        value, where = getattr(settings, name), f'model setting "{name}"'
+        check_field(where, value, hint)
+        if isinstance(value, Mapping):
+            refuse_secrets(where, value)
         if name in _LEAST and value < _LEAST[name]:
             raise UsageError(f"{where} must be at least {_LEAST[name]:g}, got {value}")
     if not 0 < settings.top_p <= 1:
         raise UsageError(
             f'model setting "top_p" must be above 0 and at most 1, got {settings.top_p}'
         )
-
-
-_KINDS: Mapping[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float)}

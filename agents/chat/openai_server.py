@@ -30,7 +30,9 @@ from memgym.agents.chat.types import (
     ChatReply,
     ChatRequest,
     ContextLengthError,
+    RefusedError,
     ServerError,
+    without_words,
 )
 from memgym.errors import UsageError, nearest
 from memgym.usage import Usage
@@ -50,6 +52,7 @@ LEAST_REPLY = 64
 """Tokens of room for the reply with which a prompt still counts as fitting the model."""
 
 _PASSING_STATUS = (408, 409, 425, 429)
+_WORDS_STATUS = (400, 422)  # with which a server may refuse what a request says
 _SHOWN = 500  # characters of a server's words in a message
 _LISTED = 20  # models in a message
 _T = TypeVar("_T")
@@ -63,16 +66,18 @@ class _PassingError(Exception):
         self.wait = wait
 
 
-class _RefusedError(Exception):
+class _FinalError(Exception):
     """The server has said no, or nothing useful for too long.
 
     Attributes:
         status: HTTP status of its answer, 0 if there was none.
+        withheld: Whether there was a reply that it does not hand out.
     """
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, *, withheld: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.withheld = withheld
 
 
 class _TooLongError(Exception):
@@ -195,18 +200,17 @@ class OpenAIServer:
         except _TooLongError as error:
             kind: type[ChatError] = ContextLengthError
             message = f"prompt and reply do not fit the model: {error}"
-        except _RefusedError as error:
-            kind, message = ServerError, await self._explained(call, error)
+        except _FinalError as error:
+            kind = RefusedError if await self._minds_words(call, error) else ServerError
+            message = await self._explained(call, error)
         else:
             return replace(reply, usage=call.total(calls=1))
         return kind(self._address.clean(message), call.total(failures=1))
 
     async def _fitted(self, call: _Call) -> ChatReply:
         """Ask; if the prompt fits but leaves less room than wanted, ask again for what is left."""
-        hosted = self._address.hosted
-        bare = bool(call.request.choices) and await self._is_engine(call)
-        body = request_body(call.request, self._settings.model, hosted=hosted, bare=bare)
-        limit = "max_completion_tokens" if hosted else "max_tokens"
+        body = await self._body(call, call.request)
+        limit = "max_completion_tokens" if self._address.hosted else "max_tokens"
         try:
             return await self._reply(call, body, body[limit])
         except _TooLongError as error:
@@ -214,6 +218,27 @@ class OpenAIServer:
         room = await self._room(call, body, limit, fault)
         call.again()
         return await self._reply(call, {**body, limit: room}, room)
+
+    async def _body(self, call: _Call, request: ChatRequest) -> dict[str, Any]:
+        hosted = self._address.hosted
+        bare = bool(request.choices) and await self._is_engine(call)
+        return request_body(request, self._settings.model, hosted=hosted, bare=bare)
+
+    async def _minds_words(self, call: _Call, error: _FinalError) -> bool:
+        """Return whether a refusal is about what this request says, not about its kind.
+
+        Servers do not tell these apart, so one of the same kind that says nothing is asked.
+        """
+        if error.status not in _WORDS_STATUS:
+            return error.withheld
+        call.again()
+        harmless = without_words(call.request)
+        body = await self._body(call, harmless)
+        try:
+            await self._persist(call, lambda: self._complete(call, body, harmless))
+        except (_FinalError, _TooLongError):
+            return False
+        return True
 
     async def _room(self, call: _Call, body: dict[str, Any], limit: str, fault: LengthFault) -> int:
         """Return the tokens that are left for the reply.
@@ -252,7 +277,14 @@ class OpenAIServer:
         return found if isinstance(found, int) else 0
 
     async def _reply(self, call: _Call, body: dict[str, Any], limit: int) -> ChatReply:
-        reply = await self._persist(call, lambda: self._complete(call, body, call.request))
+        def send() -> Awaitable[ChatReply]:
+            return self._complete(call, body, call.request)
+
+        reply = await self._persist(call, send)
+        choices = call.request.choices
+        if choices and reply.text not in choices:  # once more; then it is what the server does
+            call.again()
+            reply = await self._persist(call, send)
         written = reply.usage.completion_tokens
         if reply.finish_reason == "length" and 0 < written < min(limit, LEAST_REPLY):
             # vLLM silently shortens a reply for which there is no room; this one is a stump.
@@ -265,7 +297,7 @@ class OpenAIServer:
         """Send something until it works.
 
         Raises:
-            _RefusedError: it was sent ``max_retries`` times more, in vain.
+            _FinalError: it was sent ``max_retries`` times more, in vain.
         """
         tries = self._settings.max_retries + 1
         for attempt in range(tries):
@@ -276,7 +308,7 @@ class OpenAIServer:
             if attempt + 1 < tries:
                 call.again()
                 await asyncio.sleep(_pause(call.number, attempt, fault.wait))
-        raise _RefusedError(f"{self._address.shown}: gave up after {tries} tries; last {fault}")
+        raise _FinalError(f"{self._address.shown}: gave up after {tries} tries; last {fault}")
 
     async def _complete(self, call: _Call, body: dict[str, Any], request: ChatRequest) -> ChatReply:
         """Send a request once and return its reply, whose tokens are counted either way."""
@@ -286,8 +318,10 @@ class OpenAIServer:
             reply = read_reply(content, request)
         except BadReplyError as error:
             call.spent += error.usage
-            message = self._address.clean(f"the server sent {error}")[:_SHOWN]
-            raise (_RefusedError if error.final else _PassingError)(message) from None
+            message = self._address.clean(str(error))[:_SHOWN]
+            if error.final:
+                raise _FinalError(message, withheld=True) from None
+            raise _PassingError(f"the server sent {message}") from None
         call.spent += reply.usage
         return reply
 
@@ -297,7 +331,7 @@ class OpenAIServer:
         Raises:
             _PassingError: it is worth asking again.
             _TooLongError: prompt and reply do not fit.
-            _RefusedError: the server has said no.
+            _FinalError: the server has said no.
         """
         import openai
 
@@ -316,7 +350,7 @@ class OpenAIServer:
             cause = self._address.clean(str(error.__cause__ or error))
             raise _PassingError(f"the connection failed: {cause[:_SHOWN]}") from None
         except openai.OpenAIError as error:
-            raise _RefusedError(str(error)) from None
+            raise _FinalError(str(error)) from None
         return bytes(response.content)
 
     def _judge(self, error: "APIStatusError") -> NoReturn:
@@ -329,9 +363,9 @@ class OpenAIServer:
         passing = status in _PASSING_STATUS or (status >= 500 and status != 501)
         if passing and code != "insufficient_quota":
             raise _PassingError(f"the server said {message}", _wait(error.response.headers))
-        raise _RefusedError(f"{self._address.shown} said {message}", status) from None
+        raise _FinalError(f"{self._address.shown} said {message}", status) from None
 
-    async def _explained(self, call: _Call, error: _RefusedError) -> str:
+    async def _explained(self, call: _Call, error: _FinalError) -> str:
         """Return why the server has refused, and what to check."""
         variable, model = self._settings.key_variable, self._settings.model
         said = str(error).rstrip(". ")
@@ -355,7 +389,7 @@ class OpenAIServer:
                 self._models = await self._persist(call, lambda: self._listing(call))
             except _TooLongError:
                 return []
-            except _RefusedError as error:
+            except _FinalError as error:
                 if not error.status:
                     return []  # it may work next time
                 self._models = []

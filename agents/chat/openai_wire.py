@@ -119,8 +119,11 @@ def _clean(value: Any) -> Any:
 def read_reply(content: bytes, request: ChatRequest) -> ChatReply:
     """Return the reply that a response body holds.
 
+    If there were choices, its text is one of them, or else whatever a server has sent that does not
+    keep to them.
+
     Raises:
-        BadReplyError: it holds none: it is cut, of another form, or not one of the choices.
+        BadReplyError: it holds none: it is cut, or of another form.
     """
     body = _decoded(content)
     usage = _usage(body.get("usage"))
@@ -165,7 +168,7 @@ def _reply(body: Mapping[str, Any], usage: Usage, request: ChatRequest) -> ChatR
     if not ("content" in message or calls or reasoning):
         raise BadReplyError("a message without content")
     text = _optional(message, "content", str) or _optional(message, "refusal", str) or ""
-    text = _chosen(text, request.choices) if request.choices else clean_text(text)
+    text = clean_text(_chosen(text, request.choices) if request.choices else text)
     ids, logprobs = _tokens(choice)
     return ChatReply(
         text,
@@ -183,11 +186,9 @@ def _chosen(text: str, choices: Sequence[str]) -> str:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
+        found = text.strip()
     chosen = found.get("choice") if isinstance(found, dict) else found
-    if chosen not in choices:
-        raise BadReplyError(f"a reply that is none of the choices: {text[:200]!r}")
-    return str(chosen)
+    return str(chosen) if chosen in choices else text
 
 
 def _tool_call(call: Any) -> dict[str, Any]:

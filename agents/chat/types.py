@@ -4,7 +4,7 @@ A message is a mapping in the form of OpenAI's chat completions: ``{"role": ...,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from memgym.usage import Usage
@@ -17,8 +17,10 @@ __all__ = [
     "ContextLengthError",
     "FinishReason",
     "Message",
+    "RefusedError",
     "ServerError",
     "StoppedError",
+    "without_words",
 ]
 
 Message = Mapping[str, Any]
@@ -55,6 +57,16 @@ class ChatRequest:
     prefill: str = ""
     logprobs: bool = False
     template_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def without_words(request: ChatRequest) -> ChatRequest:
+    """Return a request of the same kind that says nothing.
+
+    If it is answered where the other one was refused, that was about the words; if not, every
+    request of this kind is refused (no such model, no tools, no system messages).
+    """
+    messages = tuple({**message, "content": "Hello."} for message in request.messages)
+    return replace(request, messages=messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,13 @@ class ChatError(Exception):
 
 class ContextLengthError(ChatError):
     """The prompt and the wanted reply do not fit the model; ask again with less."""
+
+
+class RefusedError(ChatError):
+    """This one request is refused for good, whatever is done: by a content filter, for example.
+
+    It stands for a reply of nothing: what asked goes on without one, and the failure is counted.
+    """
 
 
 class ServerError(ChatError):

@@ -1,17 +1,13 @@
 """``memgym bench``: agents on suites, results in a run folder, tables on the screen."""
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memgym.cli.comparing import (
-    DEFAULT_CONCURRENCY,
-    add_models,
-    asked_for,
-    model_words,
-)
+from memgym.cli.again import command
+from memgym.cli.comparing import asked_for
+from memgym.cli.models import DEFAULT_CONCURRENCY, add_models
 from memgym.cli.options import Commands, add_data, add_settings, data_folder, names, whole_number
 
 if TYPE_CHECKING:
@@ -101,7 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = default_jobs() if arguments.jobs is None else arguments.jobs
     meter = RunMeter(asked.limit_tokens or 0)
     reporter = Reporter(meter=meter)
-    concurrency = asked.concurrency or DEFAULT_CONCURRENCY
+    concurrency = DEFAULT_CONCURRENCY if asked.concurrency is None else asked.concurrency
+    _check_servers(plan, folder)
     try:
         with reporter:
             store = run_plan(
@@ -117,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"\nmemgym: {reporter.stopped(folder)}\n")
         return 130
     summaries = summarise(plan, store.records, store.seconds, store.usage)
-    notes = footer(plan, summaries, _command(arguments, plan))
+    notes = footer(plan, summaries, command(arguments, plan))
     write_reports(folder, summaries, store.records, notes)
     print_tables(console, summaries)
     for note in notes:
@@ -126,16 +123,38 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_servers(plan: "RunPlan", folder: Path) -> None:
+    """Look for the servers of the models, unless the folder has every result already."""
+    from memgym.agents.chat.server_check import check_servers
+    from memgym.benchmarks.parts import make_parts, model_of
+
+    results = folder / "results.jsonl"
+    found = results.read_bytes().count(b"\n") if results.is_file() else 0
+    if found == sum(1 for _ in plan.tasks()):
+        return
+    parts = [
+        part for suite in plan.suites for part in make_parts(plan.suite_settings(suite)).values()
+    ]
+    models = [*(entry.model for entry in plan.agents), *map(model_of, parts)]
+    check_servers(model for model in models if model is not None)
+
+
 def _plan(asked: "Comparison", console: "Console") -> "RunPlan":
+    """Check everything; say what has no effect."""
     from memgym.benchmarks.plan import make_plan
 
-    return make_plan(
+    plan = make_plan(
         _suites(asked, console),
         asked.agents,
         seed=asked.seed or 0,
         preset=asked.preset or "default",
         settings=asked.settings,
     )
+    if asked.limit_tokens and not any(task.uses_model for task in plan.tasks()):
+        console.print(
+            "Note: nothing here uses a language model; the limit of tokens has no effect."
+        )
+    return plan
 
 
 def _suites(asked: "Comparison", console: "Console") -> list["ResolvedSuite"]:
@@ -162,22 +181,3 @@ def _suites(asked: "Comparison", console: "Console") -> list["ResolvedSuite"]:
         for line in suite.skipped:
             console.print(f"Note: {line}", highlight=False, markup=False)
     return resolved
-
-
-def _command(arguments: argparse.Namespace, plan: "RunPlan") -> str:
-    """Return the command that plays the run again on any machine."""
-    if arguments.file:
-        return shlex.join(["memgym", "bench", "--file", Path(arguments.file).name])
-    words = ["memgym", "bench", "--suite", ",".join(suite.suite.name for suite in plan.suites)]
-    if any(episode.data for suite in plan.suites for episode in suite.episodes):
-        words += ["--data", "$MEMGYM_DATA"]
-    if arguments.agents:
-        words += ["--agents", ",".join(entry.spec for entry in plan.agents)]
-    budget = arguments.memory_budget
-    if budget is not None:
-        text = str(budget) if isinstance(budget, int) else f"{100 * budget:g}%"
-        words += ["--memory-budget", text]
-    if plan.preset != "default":
-        words += ["--preset", plan.preset]
-    words += [*model_words(arguments), "--seed", str(plan.seed)]
-    return " ".join(f'"{word}"' if word.startswith("$") else shlex.quote(word) for word in words)

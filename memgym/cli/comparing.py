@@ -1,103 +1,41 @@
-"""Options about language models, and what the flags and the file of a comparison ask for."""
+"""What the flags and the file of a comparison ask for together; flags win."""
 
 import argparse
 import dataclasses
-import os
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memgym.cli.options import name_and_value, whole_number
+from memgym.cli.models import flag_of, given_model, named_model
 from memgym.errors import UsageError
 
 if TYPE_CHECKING:
-    from memgym.agents.chat import ModelSettings
     from memgym.benchmarks.comparison import Comparison
     from memgym.benchmarks.entries import AgentEntry
 
-__all__ = [
-    "DEFAULT_CONCURRENCY",
-    "add_model",
-    "add_models",
-    "asked_for",
-    "model_words",
-    "named_model",
-]
+__all__ = ["asked_for", "refuse_unused"]
 
-DEFAULT_CONCURRENCY = 32
-
-
-def add_model(group: argparse._ActionsContainer) -> None:
-    """Add the options that name a model and how it is asked."""
-    group.add_argument(
-        "--model",
-        metavar="NAME",
-        help="model of the agents: a preset (memgym agents models), its name at the server, or a "
-        "folder (default: MEMGYM_MODEL)",
-    )
-    group.add_argument(
-        "--base-url",
-        metavar="URL",
-        help="server with OpenAI's chat API, e.g. http://localhost:8000/v1 (default: "
-        "MEMGYM_BASE_URL, else OPENAI_BASE_URL)",
-    )
-    group.add_argument(
-        "--backend",
-        choices=("openai", "transformers", "vllm"),
-        help="openai: ask a server (default); transformers, vllm: load the model here",
-    )
-    group.add_argument(
-        "--model-option",
-        type=name_and_value,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another setting of the model, such as temperature=0.7; may be repeated",
-    )
-
-
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """Add the options on language models, as a group of their own."""
-    group = parser.add_argument_group("language models")
-    add_model(group)
-    group.add_argument("--reader", metavar="NAME", help="who answers: verbatim (default) or llm")
-    group.add_argument("--reader-model", metavar="NAME", help="model of the llm reader")
-    group.add_argument("--reader-base-url", metavar="URL", help="its server, if it is another one")
-    group.add_argument(
-        "--answer-mode",
-        choices=("reader", "agent"),
-        help="reader: the same reader answers for all (default); agent: each with its own model",
-    )
-    group.add_argument(
-        "--concurrency",
-        type=whole_number,
-        metavar="N",
-        help=f"episodes with a model at a time (default: {DEFAULT_CONCURRENCY})",
-    )
-    group.add_argument(
-        "--limit-cost",
-        metavar="TOKENS",
-        help="stop when the models have used so many tokens, such as 500k or 2M; the same command "
-        "with a higher limit goes on",
-    )
-    group.add_argument(
-        "--file", metavar="FILE", help="a comparison in TOML or YAML; flags given beside it win"
-    )
+Fields = Mapping[str, Any]
+"""Settings by name."""
 
 
 def asked_for(arguments: argparse.Namespace) -> "Comparison":
     """Return what the comparison file, if any, and the flags together ask for.
 
+    Flags on the agents' model hold for every agent that has one. A reader or judge with a language
+    model that names none, or no server, takes those of the flags.
+
     Raises:
-        UsageError: the file or a flag is wrong, or an agent that needs a model has none.
+        UsageError: the file or a flag is wrong or of no use, or an agent that needs a model has
+            none.
     """
     from memgym.benchmarks.amounts import token_limit
     from memgym.benchmarks.comparison import Comparison, read_comparison
 
+    model = given_model(arguments)
     base = Comparison((), {})
     if arguments.file:
-        given_model = named_model(arguments) if _names_model(arguments) else None
-        base = read_comparison(arguments.file, model=given_model)
-    limit = token_limit(arguments.limit_cost) if arguments.limit_cost else None
+        base = read_comparison(arguments.file, model=model)
+    limit = None if arguments.limit_cost is None else token_limit(arguments.limit_cost)
     given: dict[str, Any] = {
         "suites": tuple(arguments.suite) if arguments.suite else None,
         "data": arguments.data,
@@ -107,80 +45,134 @@ def asked_for(arguments: argparse.Namespace) -> "Comparison":
         "limit_tokens": limit,
     }
     changed = {name: value for name, value in given.items() if value is not None}
-    settings = {**base.settings, **_settings(arguments)}
-    agents = base.agents if arguments.file and not arguments.agents else _entries(arguments)
+    agents = _agents(arguments, base, model)
+    settings, used = _with_models(_settings(arguments, base), base.models, model)
+    refuse_unused(model, agents, used)
     return dataclasses.replace(base, settings=settings, agents=agents, **changed)
 
 
-def _names_model(arguments: argparse.Namespace) -> bool:
-    """Whether a flag says something of the agents' model (else the file's own words count)."""
-    flags = (arguments.model, arguments.base_url, arguments.backend, arguments.model_option)
-    return any(flags)
+def refuse_unused(model: Fields, agents: Sequence["AgentEntry"], used: Sequence[str] = ()) -> None:
+    """Refuse flags on the agents' model that nobody takes notice of.
+
+    Args:
+        model: The fields that are given.
+        agents: Who plays.
+        used: Fields that somebody else takes.
+
+    Raises:
+        UsageError: there is such a flag.
+    """
+    with_model = [entry for entry in agents if entry.has_model]
+    for entry in with_model:
+        backend = entry.model.backend if entry.model else ""
+        if model.get("base_url") and backend not in ("", "openai"):
+            raise UsageError(
+                f'--base-url names a server, but the model of "{entry.name or entry.spec}" is '
+                f"loaded here (backend {backend}); leave it out, or give --backend openai too"
+            )
+    unused = [name for name in model if name not in used and not with_model]
+    if unused:
+        raise UsageError(
+            f"{flag_of(unused[0])} is of no use: no agent here has a language model, see memgym "
+            "agents list; leave it out, or name one with --agents"
+        )
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the environment settings that the flags ask for."""
-    settings: dict[str, Any] = {}
-    if arguments.memory_budget is not None:
-        settings["memory_budget"] = arguments.memory_budget
-    if arguments.answer_mode:
-        settings["answer_mode"] = arguments.answer_mode
-    options = {"model": arguments.reader_model, "base_url": arguments.reader_base_url}
-    options = {name: value for name, value in options.items() if value}
-    if options and arguments.reader == "verbatim":
-        raise UsageError("the verbatim reader has no model; give --reader llm")
-    if arguments.reader or options:
-        settings["reader"] = arguments.reader or "llm"
-    if settings.get("reader") == "llm":
-        if not options.get("base_url") and arguments.base_url:
-            options["base_url"] = arguments.base_url
-        if not options.get("model") and arguments.model:
-            options["model"] = arguments.model
-        settings["reader_options"] = options
-    return settings
-
-
-def _entries(arguments: argparse.Namespace) -> tuple["AgentEntry", ...]:
+def _agents(
+    arguments: argparse.Namespace, base: "Comparison", model: dict[str, Any]
+) -> tuple["AgentEntry", ...]:
+    """Return who plays: rows of the file by name or agent, others with the model for all."""
     from memgym.agents import AGENTS
     from memgym.baselines import BASELINES
     from memgym.benchmarks.entries import AgentEntry
 
-    if arguments.agents:
-        model = named_model(arguments)
-        return tuple(AgentEntry(spec, model=model) for spec in arguments.agents)
-    if arguments.model:
-        model = named_model(arguments)
-        return tuple(AgentEntry(name, model=model) for name in AGENTS)
-    return tuple(AgentEntry(name) for name in BASELINES)
+    if not arguments.agents and arguments.file:
+        return base.agents
+    default = base.model or named_model(model)
+    if not arguments.agents:
+        names = AGENTS if arguments.model else BASELINES
+        return tuple(AgentEntry(name, model=default) for name in names)
+    chosen: list[AgentEntry] = []
+    for spec in arguments.agents:
+        rows = [row for row in base.agents if row.name == spec]
+        rows = rows or [row for row in base.agents if row.spec == spec]
+        chosen += rows or [AgentEntry(spec, model=default)]
+    return tuple(chosen)
 
 
-def named_model(arguments: argparse.Namespace) -> "ModelSettings | None":
-    """Return the model that flags or environment name, ``None`` if there is none.
+def _settings(arguments: argparse.Namespace, base: "Comparison") -> dict[str, Any]:
+    """Return the environment settings of the file with those that flags ask for."""
+    from memgym.benchmarks.comparison import with_model
+
+    settings = dict(base.settings)
+    for name in ("memory_budget", "answer_mode"):
+        if getattr(arguments, name) is not None:
+            settings[name] = getattr(arguments, name)
+    of_model = arguments.reader_model or arguments.reader_base_url
+    if not arguments.reader and not of_model:
+        return settings
+    if of_model and arguments.reader == "verbatim":
+        raise UsageError("the verbatim reader has no model; give --reader llm")
+    before = settings.get("reader", "verbatim")
+    reader = arguments.reader or ("llm" if before == "verbatim" else before)
+    # Options belong to a reader; another one has others.
+    options = dict(settings.get("reader_options", {})) if reader == before else {}
+    if arguments.reader_model:
+        options = with_model(options, arguments.reader_model, base.models, "--reader-model")
+    if arguments.reader_base_url:
+        options.pop("backend", None)
+        options["base_url"] = arguments.reader_base_url
+    return {**settings, "reader": reader, "reader_options": options}
+
+
+def _with_models(
+    settings: dict[str, Any], models: Mapping[str, Fields], model: Fields
+) -> tuple[dict[str, Any], list[str]]:
+    """Let readers and judges with a language model take what they leave open from the flags.
+
+    Returns:
+        The settings, and the fields that were taken.
+    """
+    from memgym.agents.frozen_model import FrozenModel
+    from memgym.benchmarks.comparison import taken_over
+
+    # A model of the flags may be a table of the file.
+    table = models.get(model.get("model", ""), {})
+    fields = {**model, **table, **{name: model[name] for name in model if name != "model"}}
+    used: list[str] = []
+    settings = dict(settings)
+    for role, kind in _kinds(settings).items():
+        options = dict(settings.get(f"{role}_options", {}))
+        if not issubclass(kind, FrozenModel):
+            continue
+        found = taken_over(options, fields)
+        if found != options:
+            settings[f"{role}_options"] = found
+        used += [name for name in model if _got(found, name) != _got(options, name)]
+    return settings, used
+
+
+def _got(options: Mapping[str, Any], name: str) -> Any:
+    return options.get(name, options.get("model_options", {}).get(name))
+
+
+def _kinds(settings: Mapping[str, Any]) -> dict[str, type[Any]]:
+    """Return the classes of the reader and the judges, by role.
 
     Raises:
-        UsageError: one of its settings is unknown or invalid.
+        UsageError: there is none of that name.
     """
-    from memgym.agents.chat import model_settings
-    from memgym.agents.chat.models import MODEL_VARIABLE
+    from memgym.plugins import plugin_class
+    from memgym.quality import CONTENT_JUDGES
+    from memgym.reader import READERS
+    from memgym.scoring import ANSWER_JUDGES
 
-    given = {"base_url": arguments.base_url, "backend": arguments.backend}
-    chosen = {name: value for name, value in given.items() if value}
-    chosen.update(arguments.model_option)
-    if not arguments.model and not os.environ.get(MODEL_VARIABLE):
-        if chosen:
-            raise UsageError(f"{sorted(chosen)[0]} is given but no model; name it with --model")
-        return None
-    return model_settings(arguments.model or "", **chosen)
-
-
-def model_words(arguments: argparse.Namespace) -> list[str]:
-    """Return the words of a command line that ask for the same models, without servers."""
-    words = []
-    for name in ("model", "backend", "reader", "reader_model", "answer_mode"):
-        value = getattr(arguments, name)
-        if value:
-            is_folder = os.sep in value and Path(value).exists()
-            words += [f"--{name.replace('_', '-')}", Path(value).name if is_folder else value]
-    for name, value in arguments.model_option:
-        words += ["--model-option", f"{name}={value}"]
-    return words
+    tables = {
+        "reader": ("verbatim", READERS),
+        "content_judge": ("rules", CONTENT_JUDGES),
+        "answer_judge": ("exact", ANSWER_JUDGES),
+    }
+    return {
+        role: plugin_class(role.replace("_", " "), settings.get(role, default), table)
+        for role, (default, table) in tables.items()
+    }

@@ -15,6 +15,7 @@ __all__ = [
     "add_data",
     "add_seed",
     "add_settings",
+    "count",
     "data_folder",
     "memory_budget",
     "name_and_value",
@@ -93,6 +94,14 @@ def whole_number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,15}", text):
         raise argparse.ArgumentTypeError(f'"{text}" is not a whole number from 0')
     return int(text)
+
+
+def count(text: str) -> int:
+    """Read an integer from 1."""
+    number = whole_number(text)
+    if not number:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
 
 
 def memory_budget(text: str) -> float:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from memgym.agent import Agent, Briefing
 from memgym.cli.commands import HELP, read_command
-from memgym.cli.comparing import add_model, named_model
+from memgym.cli.comparing import refuse_unused
+from memgym.cli.models import add_model, given_model, named_model
 from memgym.cli.options import (
     Commands,
     add_data,
@@ -76,12 +77,12 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; see the module."""
-    from memgym.benchmarks.entries import AgentEntry
+    from memgym.agents.chat import ChatError
     from memgym.cli.progress import output_console
     from memgym.evaluation import play_episode
 
     console = output_console()
-    agent = AgentEntry(arguments.agent, model=named_model(arguments)).make()
+    agent = _agent(arguments)
     env = _environment(arguments, agent)
     key = _episode_key(arguments.episode, env, arguments.seed)
     player = _Player(agent, env, console)
@@ -90,8 +91,24 @@ def run(arguments: argparse.Namespace) -> int:
     except _QuitError:
         console.print("Left before the end: nothing was asked.", highlight=False)
         return 0
+    except ChatError as error:
+        sys.stderr.write(f"memgym: {' '.join(str(error).split())}; the episode is lost\n")
+        return 1
     _show_result(console, result)
     return 0
+
+
+def _agent(arguments: argparse.Namespace) -> Agent:
+    """Return the agent at hand, whose model's server, if it has one, is there."""
+    from memgym.agents.chat.server_check import check_servers
+    from memgym.benchmarks.entries import AgentEntry
+
+    given = given_model(arguments)
+    entry = AgentEntry(arguments.agent, model=named_model(given))
+    refuse_unused(given, [entry])
+    if entry.has_model and entry.model is not None:
+        check_servers([entry.model])
+    return entry.make()
 
 
 def _environment(arguments: argparse.Namespace, agent: Agent) -> "MemAlphaEnv":

@@ -7,12 +7,13 @@ that the environment's spec can be written to a results file and rebuilt from it
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 import numpy as np
 
 from memgym.episode import Episode
 from memgym.errors import UsageError, nearest
+from memgym.field_types import check_field
 from memgym.memory import CORE_CAPACITY_TOKENS, MEMORY_TYPES, Memory
 from memgym.rewards import checked_weights
 
@@ -147,8 +148,10 @@ def merged_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for name, value in layer.items():
             known = merged.get(name)
-            both = isinstance(known, Mapping) and isinstance(value, Mapping)
-            merged[name] = {**known, **value} if both else value
+            if isinstance(known, Mapping) and isinstance(value, Mapping):
+                merged[name] = {**known, **value}
+            else:
+                merged[name] = value
     return merged
 
 
@@ -171,21 +174,10 @@ def _check_types(settings: Settings) -> None:
     """Check every field against its annotation."""
     for name, hint in get_type_hints(Settings).items():
         value = getattr(settings, name)
-        origin = get_origin(hint)
-        if origin is Literal:
-            if value not in get_args(hint):
-                choices = nearest(str(value), get_args(hint))
-                raise UsageError(f'{name}: unknown value "{value}": {choices}')
-        elif origin is tuple:
+        if get_origin(hint) is tuple:
             _check_memory_types(settings, value)
         else:
-            kind = _KINDS.get(hint, (Mapping,))
-            if isinstance(value, bool) or not isinstance(value, kind):
-                wanted = " or ".join(item.__name__.lower() for item in kind)
-                raise UsageError(f"{name} must be of type {wanted}, got {value!r}")
-
-
-_KINDS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
+            check_field(name, value, hint)
 
 
 def _check_memory_types(settings: Settings, value: Any) -> None:

@@ -7,8 +7,8 @@ Not here: names and values (``words``), how sentences become conversations and d
 import hashlib
 import math
 import operator
-import threading
 import random
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
