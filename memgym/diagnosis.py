@@ -16,7 +16,7 @@ them. So a paraphrase that keeps names and values counts, and the same value in 
 something else does not. A question without evidence is judged by its golds alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -102,11 +102,13 @@ class _Unit:
     share: float = 0.0
 
 
-def _units(question: Question) -> list[_Unit]:
-    is_label = question.kind == "label"
+def _units(question: Question) -> Iterator[_Unit]:
+    """Yield what is needed for the answer, each made when it is asked for."""
     if question.evidence:
-        return [_evidence_unit(item.text, question) for item in question.evidence]
-    return [_Unit((group,), is_label) for group in _groups(question, question.answers)]
+        yield from (_evidence_unit(item.text, question) for item in question.evidence)
+        return
+    is_label = question.kind == "label"
+    yield from (_Unit((group,), is_label) for group in _groups(question, question.answers))
 
 
 def _groups(question: Question, golds: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -136,12 +138,14 @@ def diagnose(question: Question, *, shown: HeldTexts, held: HeldTexts, removed: 
         held: Every text in the memory when the question was asked.
         removed: Every text that had left the memory by then.
     """
-    units = _units(question)
-    missing = [unit for unit in units if not held.hold(unit)]
-    if any(not removed.hold(unit) for unit in missing):
-        return "not_written"
-    if missing:
+    all_held, units = True, list[_Unit]()
+    for unit in _units(question):
+        units.append(unit)
+        if held.hold(unit):
+            continue
+        if not removed.hold(unit):
+            return "not_written"  # whatever became of the rest
+        all_held = False
+    if not all_held:
         return "lost"
-    if any(not shown.hold(unit) for unit in units):
-        return "not_retrieved"
-    return "misread"
+    return "misread" if all(map(shown.hold, units)) else "not_retrieved"

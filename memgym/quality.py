@@ -34,26 +34,36 @@ __all__ = [
 ]
 
 _SELF_TALK = re.compile(
-    r"\b(?:core|semantic|episodic)[ _]memor(?:y|ies)\b"
-    r"|\bmemory (?:has been |was |is )?(?:updated|empty)\b"
-    r"|\bnothing (?:new|to (?:store|remember|add))\b|^\W*(?:n/?a|none|todo|placeholder|empty)\W*$",
+    r"\b(?=[cemns])(?:(?:core|semantic|episodic)[ _]memor(?:y|ies)"
+    r"|memory (?:has been |was |is )?(?:updated|empty)"
+    r"|nothing (?:new|to (?:store|remember|add)))\b",
     re.IGNORECASE,
 )
-_TIME = re.compile(
-    r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}:\d{2}\b|\b\d{1,2}(?:st|nd|rd|th)\b|\b(?:1[5-9]|2[01])\d{2}\b"
-    r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b(?:today|yesterday|tomorrow|tonight)\b"
-    r"|\b(?:last|next|this) (?:week|month|year|night|morning|evening)\b"
-    rf"|\b(?:{'|'.join(MONTHS)})\b"
-    r"|[0-9０-９〇一二三四五六七八九十] ?[年月日号號時时点點년월일시]"
-    r"|[今昨明][天日]|星期|[周週][一二三四五六日]|曜日|오늘|어제|내일|요일",
-    re.IGNORECASE | re.ASCII,  # so that a number beside a Chinese character ends at a boundary
+_PLACEHOLDER = re.compile(r"\W*(?:n/?a|none|todo|placeholder|empty)\W*$", re.IGNORECASE)
+# Patterns of a time that begin alike, each under a first character that it can be searched by. In
+# ASCII mode a number beside a Chinese character ends at a boundary.
+_TIME_IN_DIGITS = re.compile(
+    r"\d(?<=\b\d)(?:\d{3}-\d{2}-\d{2}|\d?:\d{2}|\d?(?:st|nd|rd|th)"
+    r"|(?<=1)[5-9]\d{2}|(?<=2)[01]\d{2})\b",
+    re.IGNORECASE | re.ASCII,
+)
+_TIME_IN_WORDS = re.compile(
+    r"\b(?=[adfjlmnostwy])(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+    r"|today|yesterday|tomorrow|tonight"
+    r"|(?:last|next|this) (?:week|month|year|night|morning|evening)"
+    rf"|{'|'.join(MONTHS)})\b",
+    re.IGNORECASE | re.ASCII,
+)
+_TIME_IN_CJK = re.compile(
+    r"[0-9０-９〇一二三四五六七八九十] ?[年月日号號時时点點년월일시]"
+    r"|[今昨明][天日]|星期|[周週][一二三四五六日]|曜日|오늘|어제|내일|요일"
 )
 _MIN_WORDS = 3
 _GROUNDED_SHARE = 3 / 5
 _SELECTED_SHARE = 1 / 2
 _SHORT_CHUNK_WORDS = 80
 _FUNCTION_WORD_CHARACTERS = 3
-_TELLING = re.compile(rf"[{CJK_CHARACTERS}]{{2}}|.{{{_FUNCTION_WORD_CHARACTERS + 1}}}|\d+$")
+_CJK_PAIR = re.compile(rf"[{CJK_CHARACTERS}]{{2}}")
 
 
 class ContentRules:
@@ -77,7 +87,7 @@ class ContentRules:
             replaced: The text that an update replaced, ``""`` otherwise.
         """
         words = words_and_bigrams(content)
-        if len(words) < _MIN_WORDS or _SELF_TALK.search(content):
+        if len(words) < _MIN_WORDS or _SELF_TALK.search(content) or _PLACEHOLDER.match(content):
             return False
         if not self._is_grounded(words, replaced):
             return False
@@ -85,12 +95,29 @@ class ContentRules:
             return True
         if self._length > _SHORT_CHUNK_WORDS and len(words) > _SELECTED_SHARE * self._length:
             return False
-        return memory_type != "episodic" or _TIME.search(content) is not None
+        return memory_type != "episodic" or _says_when(content)
 
     def _is_grounded(self, words: list[str], replaced: str) -> bool:
-        known = self._known | set(words_and_bigrams(replaced)) if replaced else self._known
-        telling = [word for word in words if _TELLING.match(word)]
-        return sum(word in known for word in telling) >= _GROUNDED_SHARE * len(telling)
+        unknown = set(words).difference(self._known)
+        if unknown and replaced:
+            unknown.difference_update(words_and_bigrams(replaced))
+        if not unknown:
+            return True
+        telling = [word for word in words if _is_telling(word)]
+        return sum(word not in unknown for word in telling) >= _GROUNDED_SHARE * len(telling)
+
+
+def _says_when(content: str) -> bool:
+    if _TIME_IN_DIGITS.search(content) or _TIME_IN_WORDS.search(content):
+        return True
+    return not content.isascii() and _TIME_IN_CJK.search(content) is not None
+
+
+def _is_telling(word: str) -> bool:
+    """Whether a word is a number, or long enough to be no function word."""
+    if len(word) > _FUNCTION_WORD_CHARACTERS or word.isdecimal():
+        return True
+    return not word.isascii() and _CJK_PAIR.match(word) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ SURFACE = (
 _CHARACTERS, _WORDS, _FEW = 320, 40, 4
 _WORD = re.compile(r"\w+")
 _SPEAKER = re.compile(r"([^\W\d_][\w .'’-]{0,40}):(?:\s|$)")
+_QUOTATION = re.compile('["“«「]')
 _TURN_OF = {"user": 12, "assistant": 13}
 _OTHER_TURN = 14
 _FIRST_PERSON = frozenset({"i", "me", "my", "mine", "we", "us", "our", "ours"})
@@ -55,13 +56,27 @@ _VECTOR = 256
 _CACHED_CHUNKS = 256
 
 
-@functools.lru_cache(maxsize=200_000)
 def _code(word: str) -> int:
     """Return a number for a word that is the same in every process."""
     return zlib.crc32(word.encode("utf-8", "surrogatepass"))
 
 
 _NUMBER = _code("0")  # every number is this word
+
+
+@functools.lru_cache(maxsize=200_000)
+def _read_token(token: str) -> tuple[int, bool, bool, bool, bool]:
+    """Return what a token is wherever it stands; kept, as a text is made of the same words.
+
+    Returns:
+        The code of the word, and whether it is a number, may be a name, says something of what a
+        sentence is about, is a speaker's word for themselves.
+    """
+    word = token.lower()
+    is_number = token[0].isdigit()
+    may_be_name = token[0].isupper() and word != "i"
+    is_telling = len(token) >= _NOTED_WORD or not token.isascii()
+    return _code(word), is_number, may_be_name, is_telling, word in _FIRST_PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +111,20 @@ def _read_words(sentence: str) -> _Words:
     names = numbers = 0
     first_person = False
     for place, token in enumerate(tokens):
-        initial, word = token[0], token.lower()
-        if initial.isdigit():
+        code, is_number, may_be_name, is_telling, is_speaker = _read_token(token)
+        if is_number:
             numbers += 1
             common.append(_NUMBER)
-        elif initial.isupper() and word != "i" and (place or _is_name(tokens[1:2])):
+        elif may_be_name and (place or _is_name(tokens[1:2])):
             names += 1
         else:
-            common.append(_code(word))
-            first_person = first_person or word in _FIRST_PERSON
-            if len(token) >= _NOTED_WORD or not token.isascii():
-                telling.append(common[-1])
+            common.append(code)
+            first_person = first_person or is_speaker
+            if is_telling:
+                telling.append(code)
                 weights.append(1.0)
             continue
-        telling.append(_code(word))
+        telling.append(code)
         weights.append(_NAME_WEIGHT)
     return _Words(common, telling, weights, names, numbers, first_person)
 
@@ -309,7 +324,7 @@ def _surface(sentences: Sequence[str], read: Sequence[_Words]) -> Floats:
             min(words.names / _FEW, 1.0),
             "?" in sentence[-3:],
             "!" in sentence[-3:],
-            any(mark in sentence for mark in "\"“«「"),
+            _QUOTATION.search(sentence) is not None,
             heading,
             0.0, 0.0, 0.0,
             turn is not None,

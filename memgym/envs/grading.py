@@ -1,7 +1,7 @@
 """The answer sheet of one episode: answers as they come, their scores, causes and totals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from memgym.diagnosis import CAUSES, HeldText, HeldTexts, diagnose
@@ -40,6 +40,9 @@ class GradedAnswer:
     cause: str
     memory_ids: tuple[str, ...]
     failed: bool
+
+
+_GRADED_FIELDS = tuple(field.name for field in fields(GradedAnswer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,8 @@ class AnswerSheet:
                 cause = diagnose(question, shown=shown, held=held, removed=gone)
             self.answers.append(
                 GradedAnswer(
-                    index, question.question, question.answers, answer.text, score, cause,
-                    answer.memory_ids, answer.failed,
+                    index, question.question, tuple(question.answers), answer.text, score, cause,
+                    tuple(answer.memory_ids), answer.failed,
                 )
             )  # fmt: skip
 
@@ -200,7 +203,10 @@ class AnswerSheet:
 
     def to_info(self) -> tuple[dict[str, Any], ...]:
         """Return the answers as fresh JSON-able dicts."""
-        return tuple(asdict(answer) for answer in self.answers)
+        # Not asdict, which copies every value: these are immutable.
+        return tuple(
+            {name: getattr(answer, name) for name in _GRADED_FIELDS} for answer in self.answers
+        )
 
 
 def _texts(memory: Memory) -> list[str]:

@@ -68,17 +68,18 @@ class SimilarItems:
 
         Args:
             vector: Of the sentence, ``(width,)`` and of length 1.
-            count: How many items; fewer come back if there are fewer.
+            count: How many items, at least 1; fewer come back if there are fewer.
         """
         size = len(self.ids)
         if not size:
             return []
         # Item by item, not a chunk at a time: a product of matrices starts threads, which cost
         # more than these few numbers and take the cores from other environments.
-        cosines = self._vectors[:size] @ vector
-        found = []
-        for _ in range(min(count, size)):
+        cosines = self._vectors[:size].dot(vector)
+        place = int(cosines.argmax())
+        found = [(place, cosines.item(place))]
+        while len(found) < count and len(found) < size:
+            cosines[place] = _OUT
             place = int(cosines.argmax())
             found.append((place, cosines.item(place)))
-            cosines[place] = _OUT
         return found
