@@ -1,0 +1,93 @@
+"""Line charts with bands, as PNG and SVG: the same bytes for the same numbers.
+
+Not here: where the numbers come from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memgym.errors import UsageError
+
+__all__ = ["Line", "draw_lines"]
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+_MARKERS = "osD^vPX*"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        name: In the legend.
+        x: Where its points are.
+        y: Their heights.
+        low: Lower end of the band; empty for none.
+        high: Upper end of the band; empty for none.
+        reference: Whether it is one to compare with; dashed and grey.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    reference: bool = False
+
+
+def draw_lines(
+    path: Path,
+    lines: Sequence[Line],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    x_ticks: Sequence[float] = (),
+) -> list[Path]:
+    """Write ``path`` with the suffixes ``.png`` and ``.svg`` and return both.
+
+    Args:
+        path: Without a suffix.
+        lines: What is drawn, in the legend's order.
+        title: Above the chart.
+        x_label: What lies to the right.
+        y_label: What lies above.
+        x_ticks: The places named on a logarithmic axis; without any the axis is linear.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError('pictures need matplotlib: pip install "memgym[sb3]"') from error
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    drawn = references = 0
+    for line in lines:
+        if line.reference:
+            grey, dashes = str(0.2 + 0.12 * (references % 5)), (0, (1 + 2 * (references % 5), 2))
+            axes.plot(line.x, line.y, color=grey, linestyle=dashes, label=line.name)
+            references += 1
+            continue
+        colour = _COLOURS[drawn % len(_COLOURS)]
+        marker = _MARKERS[drawn % len(_MARKERS)]
+        axes.plot(line.x, line.y, color=colour, marker=marker, markersize=4, label=line.name)
+        if len(line.low):
+            axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
+        drawn += 1
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    if x_ticks:
+        axes.set_xscale("log")
+        axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
+        axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    written = [path.with_suffix(suffix) for suffix in (".png", ".svg")]
+    with matplotlib.rc_context({"svg.hashsalt": "memgym"}):  # else ids in the file are random
+        figure.savefig(written[0], dpi=144)
+        figure.savefig(written[1], metadata={"Date": None})
+    return written
