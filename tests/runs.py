@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from memgym.benchmarks.entries import AgentEntry
 from memgym.benchmarks.plan import RunPlan, make_plan
 from memgym.benchmarks.suites import Entry, Suite, resolve
 
@@ -41,6 +42,8 @@ class Crashing(Agent):
 """
 
 
-def small_plan(agents: Sequence[str] = AGENTS, suite: Suite = SUITE, **options: Any) -> RunPlan:
+def small_plan(
+    agents: Sequence[str | AgentEntry] = AGENTS, suite: Suite = SUITE, **options: Any
+) -> RunPlan:
     """Return a plan of seven short episodes."""
     return make_plan([resolve(suite)], agents, **options)

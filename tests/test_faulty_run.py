@@ -33,7 +33,7 @@ def play(base_url: str, folder: Path) -> RunFolder:
         "model_options": {"max_retries": 30, "timeout_seconds": 2.0},
     }  # fmt: skip
     plan = small_plan(
-        [AgentEntry(spec, model=model) for spec in AGENTS],  # type: ignore[list-item]
+        [AgentEntry(spec, model=model) for spec in AGENTS],
         settings={"reader": "llm", "reader_options": reader},
     )
     try:

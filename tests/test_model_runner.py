@@ -54,7 +54,7 @@ def first_sentence(request: ChatRequest) -> str:
 
 
 def plan(*entries: AgentEntry | str) -> RunPlan:
-    return small_plan([*(entries or (AgentEntry(SPEC, model=MODEL),))])  # type: ignore[list-item]
+    return small_plan([*(entries or (AgentEntry(SPEC, model=MODEL),))])
 
 
 def test_agents_with_and_without_a_model_share_a_table(tmp_path: Path, use: Use) -> None:
@@ -414,8 +414,8 @@ def test_agents_that_cannot_answer_are_refused_where_agents_answer() -> None:
     settings = {"answer_mode": "agent"}
     message = 'agent "flat" cannot answer questions itself.*--answer-mode reader'
     with pytest.raises(UsageError, match=message):
-        small_plan([AgentEntry(SPEC, model=MODEL), "flat"], settings=settings)  # type: ignore[list-item]
-    asked = small_plan([AgentEntry(SPEC, model=MODEL)], settings=settings)  # type: ignore[list-item]
+        small_plan([AgentEntry(SPEC, model=MODEL), "flat"], settings=settings)
+    asked = small_plan([AgentEntry(SPEC, model=MODEL)], settings=settings)
     notes = "\n".join(footer(asked, [], "command"))
     assert "Answers: every agent's own, without a reader (answer mode agent)." in notes
     assert "Reader:" not in notes

@@ -198,7 +198,7 @@ def with_models(seconds: float = 1.0) -> tuple[RunPlan, SuiteSummary]:
     """Return a run of agents with long names, and large figures."""
     model = ModelSettings("some-model")
     names = ("memagent_per_question", "long_context")
-    plan = small_plan([AgentEntry(name, model=model) for name in names])  # type: ignore[misc]
+    plan = small_plan([AgentEntry(name, model=model) for name in names])
     records = made_up(plan, dict.fromkeys(names, 1.0))
     agent = Usage(123_456, 123_456_789, 123_456_789, 98_765, 9.5, 34, 5, 61_728)
     reader = Usage(calls=123_456, prompt_tokens=9_000, completion_tokens=999, failures=2)

@@ -39,7 +39,7 @@ def chosen(**models: str) -> dict[str, Any]:
 
 def plan(**models: str) -> RunPlan:
     keeper = AgentEntry("tests.keeper:Keeper", model=ModelSettings("some-agent"))
-    return small_plan(["flat", keeper], settings=chosen(**models))  # type: ignore[list-item]
+    return small_plan(["flat", keeper], settings=chosen(**models))
 
 
 def reply(request: ChatRequest) -> str:
@@ -160,7 +160,7 @@ def test_what_an_option_does_to_the_reader_is_told() -> None:
     model = ModelSettings("some-agent")
     entry = AgentEntry("long_context", model=model, options={"window_tokens": 500})
     settings = {"reader": "llm", "reader_options": {"model": READER}}
-    asked = small_plan([entry], settings=settings)  # type: ignore[list-item]
+    asked = small_plan([entry], settings=settings)
     [line] = [note for note in footer(asked, [], "") if note.startswith("Settings of their own")]
     agent_settings = json.loads(next(iter(asked.tasks())).settings)["reader_options"]
     assert f"budget_tokens {agent_settings['budget_tokens']}" in line
