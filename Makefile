@@ -15,11 +15,12 @@ help:            ## show this
 bench: $(VENV)/core.stamp   ## run every baseline on the embedded suite (and on MEMGYM_DATA if set), print the table
 	$(BIN)/memgym bench $(ARGS)
 
+# One torch thread per test process: more of them than cores wait for each other most of the time.
 test: $(VENV)/test.stamp    ## format, lint, types, tests with coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --durations=15 --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 vllm-test: $(VENV)/test.stamp .venv-vllm/stamp   ## every agent against a real vLLM server on the CPU (an environment of its own)
 	MEMGYM_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest tests/check_vllm.py -q --durations=5 $(ARGS)
