@@ -168,7 +168,7 @@ def test_nothing_of_the_network_is_touched(
     monkeypatch.setenv("MEMGYM_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setattr("memgym.agents.chat.chat.open_backend", _refuse)
     for name in AGENTS:
-        shown(capsys, "show", name)
+        assert "As sent, request 1" in shown(capsys, "show", name), "it was played without a model"
 
 
 def _refuse(settings: object) -> MemAlphaEnv:

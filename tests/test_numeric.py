@@ -538,13 +538,21 @@ def test_text_given_to_sb3_names_the_numeric_id(name: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_masked_ppo_learns_a_batch(form: dict[str, Any]) -> None:
+def test_masked_ppo_learns_from_a_batch_and_keeps_to_the_mask(form: dict[str, Any]) -> None:
     from sb3_contrib import MaskablePPO
 
     policy = "MultiInputPolicy" if form["observation"] == "dict" else "MlpPolicy"
     env = gym.make("MemAlphaNumeric-v0", **SMALL, **form)
     model = MaskablePPO(policy, env, n_steps=64, batch_size=32, n_epochs=1, device="cpu", seed=0)
+    before = [parameter.detach().clone() for parameter in model.policy.parameters()]
     model.learn(64)
+    assert model.num_timesteps == 64
+    after = model.policy.parameters()
+    assert any(not old.equal(new) for old, new in zip(before, after, strict=True))
     observation, info = env.reset(seed=0)
-    action, _ = model.predict(observation, action_masks=info["action_mask"], deterministic=True)
+    mask = info["action_mask"]
+    action, _ = model.predict(observation, action_masks=mask, deterministic=True)
+    parts = np.split(mask, np.cumsum(getattr(env.action_space, "nvec", [mask.size]))[:-1])
+    for part, chosen in zip(parts, np.atleast_1d(action), strict=True):
+        assert part[chosen]
     env.step(action)
