@@ -1,21 +1,16 @@
-"""Picks the next token of every reply in a batch, and tells when a reply has ended.
+"""The rules by which replies begin, grow and end: choices, stop strings, limits and end tokens.
 
-Each reply has its own temperature, nucleus, random numbers, stop strings and choices. What is
-picked for one depends on its own distribution and its own seed only, so the others in the batch
-do not matter beyond rounding.
+Which token comes next is picked in :mod:`.sampling`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from memgym.agents.chat.local_text import LocalText, Prompt
 from memgym.agents.chat.types import ChatReply, ChatRequest, FinishReason
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["Decoding", "Draft", "pick"]
+__all__ = ["Decoding", "Draft"]
 
 _STOP_MARGIN = 4  # tokens of the window that may be empty: special ones, parts of a character
 
@@ -27,7 +22,8 @@ class Draft:
     Attributes:
         number: Of the request.
         choices: Token ids of each admissible reply; empty if any reply is.
-        generator: Of the random numbers of this reply, ``None`` if it is greedy.
+        seed: Of the random numbers of this reply, a signed number of 64 bits; ``None`` if it is
+            greedy.
         ended: Why it has ended, ``""`` while it has not.
     """
 
@@ -35,7 +31,7 @@ class Draft:
     request: ChatRequest
     prompt: Prompt
     choices: Mapping[tuple[int, ...], str]
-    generator: "torch.Generator | None"
+    seed: int | None
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     ended: Literal["", "stop", "length", "failed"] = ""
@@ -52,14 +48,13 @@ class Decoding:
     Args:
         text: Tokenizer and context limit.
         ends: Token ids that end a reply.
-        device: Of the model, where random numbers are drawn.
     """
 
-    def __init__(self, text: LocalText, ends: Sequence[int], device: "torch.device") -> None:
+    def __init__(self, text: LocalText, ends: Sequence[int]) -> None:
         self._text = text
-        self._device = device
         self._ends = frozenset(ends)
         self._unseeded = 0
+        self._pieces: dict[int, str] = {}  # what tokens are as texts of their own
 
     def draft(self, number: int, request: ChatRequest) -> Draft:
         """Return an empty draft.
@@ -70,7 +65,7 @@ class Decoding:
         """
         prompt = self._text.prompt(request)
         choices = {self._text.encode(choice): choice for choice in request.choices}
-        return Draft(number, request, prompt, choices, self._generator(request))
+        return Draft(number, request, prompt, choices, self._seed(request))
 
     def allowed(self, draft: Draft) -> list[int] | None:
         """Return the tokens that may come next, ``None`` if all may."""
@@ -116,78 +111,33 @@ class Decoding:
 
     def _has_stop(self, draft: Draft) -> bool:
         stops = draft.request.stop
-        if not stops:
+        if not stops or not self._may_end(draft.token_ids[-1], stops):
             return False
         # A token adds at least a byte, so a stop string that is now complete lies in this window.
         window = max(len(stop.encode()) for stop in stops) + _STOP_MARGIN
         tail = self._text.decode(draft.token_ids[-window:])
         return any(stop in tail for stop in stops)
 
-    def _generator(self, request: ChatRequest) -> "torch.Generator | None":
-        import torch
+    def _may_end(self, token: int, stops: Sequence[str]) -> bool:
+        """Tell whether a token can bring the last character of a stop string.
 
+        A token's text may depend on what is before it: by a space in front, or because it holds
+        only a part of a character. Both count as "it may".
+        """
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._text.decode([token])
+        return "\ufffd" in piece or any(stop[-1:] in piece or stop[-1:].isspace() for stop in stops)
+
+    def _seed(self, request: ChatRequest) -> int | None:
         if not request.temperature:
             return None
         seed = request.seed
         if seed is None:  # equal requests without a seed shall differ
             seed = self._unseeded = self._unseeded + 1
-        return torch.Generator(self._device).manual_seed(seed)
+        return (seed + 2**63) % 2**64 - 2**63
 
 
 def _begins(ids: tuple[int, ...], written: tuple[int, ...]) -> bool:
     """Tell whether ``ids`` goes on after ``written``."""
     return len(ids) > len(written) and ids[: len(written)] == written
-
-
-def pick(
-    logits: "torch.Tensor", drafts: Sequence[Draft], allowed: Sequence[list[int] | None]
-) -> list[tuple[int, float] | None]:
-    """Return the next token of each draft with its log-probability under the plain model.
-
-    Args:
-        logits: One row per draft.
-        drafts: Whose settings and random numbers are used.
-        allowed: Per draft, the only tokens that may be picked.
-
-    Returns:
-        ``None`` for a draft whose model output is not a number.
-    """
-    import torch
-
-    logprobs = logits.float().log_softmax(-1)
-    scores = logprobs
-    if any(few is not None for few in allowed):
-        scores = logprobs.clone()
-        for row, few in enumerate(allowed):
-            if few is not None:
-                kept = scores[row, few]
-                scores[row] = -torch.inf
-                scores[row, few] = kept
-    tokens = scores.argmax(-1)
-    sampled = [row for row, draft in enumerate(drafts) if draft.generator is not None]
-    if sampled:
-        tokens[sampled] = _sample(scores[sampled], [drafts[row] for row in sampled])
-    picked = logprobs.gather(1, tokens[:, None])[:, 0]
-    broken = logprobs.isnan().any(-1).tolist()
-    pairs = zip(tokens.tolist(), picked.tolist(), broken, strict=True)
-    return [None if nan else (token, logprob) for token, logprob, nan in pairs]
-
-
-def _sample(scores: "torch.Tensor", drafts: Sequence[Draft]) -> "torch.Tensor":
-    """Draw one token per row from its nucleus, with the row's own random numbers."""
-    import torch
-
-    def column(values: list[float]) -> torch.Tensor:
-        return torch.tensor(values, device=scores.device)[:, None]
-
-    scores = scores / column([draft.request.temperature for draft in drafts])
-    shares, order = scores.softmax(-1).sort(dim=-1, descending=True, stable=True)
-    before = shares.cumsum(-1) - shares  # probability of all that are more likely
-    outside = before >= column([draft.request.top_p for draft in drafts])
-    scores = scores.masked_fill(outside.scatter(1, order, outside), -torch.inf)
-    # The least of exponential variables with these rates. Unlike a draw by summed shares, it hardly
-    # depends on rounding, which differs with the size of the batch.
-    noise = torch.empty_like(scores)
-    for row, draft in enumerate(drafts):
-        noise[row].exponential_(generator=draft.generator)
-    return (scores.softmax(-1) / noise).argmax(-1)

@@ -7,21 +7,22 @@ batch between two steps. Works for every causal language model whose past is key
 
 import inspect
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memgym.agents.chat.batching import Batcher
-from memgym.agents.chat.decoding import Decoding, Draft, pick
+from memgym.agents.chat.decoding import Decoding, Draft
 from memgym.agents.chat.local_text import LocalText, load_tokenizer
 from memgym.agents.chat.models import ModelSettings
+from memgym.agents.chat.sampling import pick
+from memgym.agents.chat.slots import Slots
 from memgym.agents.chat.types import ChatError, ChatReply, ChatRequest, ServerError
 from memgym.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TransformersModel"]
+__all__ = ["LocalEngine", "TransformersModel", "load_model"]
 
 Result = ChatReply | ChatError
 
@@ -33,7 +34,21 @@ OPTIONS: Mapping[str, str] = {
     "batch_tokens": "a number of tokens, at least 1",
 }
 BATCH_TOKENS = 65_536
-"""Prompt and reply tokens that are held at a time, padding included: it bounds the memory."""
+"""Prompt and reply tokens that are held at a time, padding included: it bounds the memory (the
+buffers have up to half as much again in reserve)."""
+
+PREFILL_TOKENS = 8_192
+"""Prompt tokens that are read in one pass, padding included, unless one prompt alone is longer."""
+
+PASS_TOKENS = 512
+"""Padding that is read rather than taking another pass, which costs as much for a small model."""
+
+ADMISSION_SHARE = 16
+"""New requests wait until they are one for so many that run, since reading few costs as much as
+writing for many, ..."""
+
+ADMISSION_STEPS = 8
+"""... but no longer than so many steps."""
 
 
 class TransformersModel(Batcher):
@@ -49,30 +64,34 @@ class TransformersModel(Batcher):
     """
 
     def __init__(self, settings: ModelSettings) -> None:
-        super().__init__(_load(settings), settings.concurrency)
+        options = settings.engine_options
+        for name, value in options.items():
+            _check_option(name, value)
+        tokenizer = load_tokenizer(settings)
+        batch_tokens = options.get("batch_tokens", BATCH_TOKENS)
+        engine = LocalEngine(load_model(settings), tokenizer, batch_tokens=batch_tokens)
+        super().__init__(engine, settings.concurrency)
 
 
-def _load(settings: ModelSettings) -> "_Engine":
-    for name, value in settings.engine_options.items():
-        if name not in OPTIONS:
-            raise UsageError(
-                f'backend "transformers" has no engine option "{name}": {nearest(name, OPTIONS)}'
-            )
-        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        if not (whole if name == "batch_tokens" else isinstance(value, str)):
-            raise UsageError(f'engine option "{name}" must be {OPTIONS[name]}, got {value!r}')
-    tokenizer = load_tokenizer(settings)
-    model = _load_model(settings)
-    config = model.config.get_text_config()
-    limit = getattr(config, "max_position_embeddings", None) or 0
-    ends = [model.generation_config.eos_token_id, tokenizer.eos_token_id]
-    flat = (number for end in ends for number in (end if isinstance(end, list) else [end]))
-    known = [end for end in flat if end is not None]
-    decoding = Decoding(LocalText(tokenizer, limit), known, model.device)
-    return _Engine(model, decoding, settings.engine_options.get("batch_tokens", BATCH_TOKENS))
+def _check_option(name: str, value: object) -> None:
+    if name not in OPTIONS:
+        raise UsageError(
+            f'backend "transformers" has no engine option "{name}": {nearest(name, OPTIONS)}'
+        )
+    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not (whole if name == "batch_tokens" else isinstance(value, str)):
+        raise UsageError(f'engine option "{name}" must be {OPTIONS[name]}, got {value!r}')
 
 
-def _load_model(settings: ModelSettings) -> Any:
+def load_model(settings: ModelSettings) -> Any:
+    """Return the model of ``settings.model`` on its device, for inference.
+
+    Args:
+        settings: As for :class:`TransformersModel`.
+
+    Raises:
+        UsageError: it cannot be loaded.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -98,63 +117,81 @@ def _load_model(settings: ModelSettings) -> Any:
         raise UsageError(
             f'cannot load the model "{settings.model}": {str(error).strip().splitlines()[0]}'
         ) from error
-    if getattr(model, "_is_stateful", False):
-        raise UsageError(
-            f'the model "{settings.model}" keeps a state other than keys and values, which backend '
-            '"transformers" does not batch; use a server (backend "openai") or backend "vllm"'
-        )
     return model
 
 
-@dataclass(eq=False, slots=True)
-class _Batch:
-    """Replies in the making, with what the model remembers of each.
+class LocalEngine:
+    """Generates with a model in this process; see :class:`memgym.agents.chat.batching.Engine`.
 
-    Attributes:
-        drafts: One per row.
-        cache: Keys and values per layer, ``[rows, heads, columns, size]``.
-        mask: 1 where a column holds a token, ``[rows, columns]``; texts end at the last column.
+    The model's weights are read at each step, so a learner may change them between two replies. The
+    caller puts a model that was being trained into evaluation mode: with dropout on, replies would
+    depend on the batch and on torch's global random numbers.
+
+    Args:
+        model: A causal language model of transformers, also with adapters of peft.
+        tokenizer: With a chat template.
+        batch_tokens: Prompt and reply tokens that are held at a time, padding included.
+        max_length: Most tokens of prompt and reply together; 0: what the model takes.
+        ends: Token ids that end a reply; by default those of the model and of the tokenizer.
+
+    Raises:
+        UsageError: the model keeps something else than keys and values.
     """
 
-    drafts: list[Draft]
-    cache: Any
-    mask: "torch.Tensor"
-
-
-class _Engine:
-    """The loop over tokens; see :class:`memgym.agents.chat.batching.Engine`."""
-
-    def __init__(self, model: Any, decoding: Decoding, batch_tokens: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        max_length: int = 0,
+        ends: Sequence[int] | None = None,
+    ) -> None:
+        plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+        if getattr(plain, "_is_stateful", False):
+            raise UsageError(
+                f'the model "{model.name_or_path}" keeps a state other than keys and values, which '
+                'backend "transformers" does not batch; use a server (backend "openai") or backend '
+                '"vllm"'
+            )
+        takes = getattr(plain.config.get_text_config(), "max_position_embeddings", None) or 0
+        limit = min(filter(None, (takes, max_length)), default=0)
+        known = _ends(plain, tokenizer) if ends is None else ends
         self._model = model
-        self._decoding = decoding
+        self._decoding = Decoding(LocalText(tokenizer, limit), known)
         self._batch_tokens = batch_tokens
-        self._accepted = inspect.signature(model.forward).parameters
-        self._waiting: deque[Draft] = deque()
-        self._batch: _Batch | None = None
+        self._accepted = frozenset(inspect.signature(plain.forward).parameters)
+        self._slots = Slots()
+        self.drop()
 
     def start(self, number: int, request: ChatRequest) -> None:
+        """Take a request in.
+
+        Raises:
+            ChatError: it does not fit, or the chat template refuses it.
+        """
         self._waiting.append(self._decoding.draft(number, request))
 
     def step(self) -> list[tuple[int, Result]]:
+        """Write a token of every reply, begin new ones, and return what has ended."""
         import torch
 
-        with torch.inference_mode():
-            batches = [self._write(self._batch)] if self._batch else []
-            if new := self._admit():
-                batches.append(self._read(new))
-            self._batch = _join(batches)
-        return [
-            (draft.number, self._result(draft))
-            for batch in batches
-            for draft in batch.drafts
-            if draft.ended
-        ]
+        # Not inference mode: what a model keeps from it could not be used in training.
+        with torch.no_grad():
+            ended = self._write() if self._running else []
+            for drafts in _passes(self._admit()):
+                ended += self._read(drafts)
+        return [(draft.number, self._result(draft)) for draft in ended]
 
     def drop(self) -> None:
-        self._waiting.clear()
-        self._batch = None
+        """Forget all requests."""
+        self._waiting: deque[Draft] = deque()
+        self._running: list[Draft] = []  # a draft's place is its row in the slots
+        self._waited = 0
+        self._slots.clear()
 
     def close(self) -> None:
+        """Let go of the model; its memory is free once nobody else holds it."""
         import torch
 
         self.drop()
@@ -164,55 +201,83 @@ class _Engine:
 
     def _admit(self) -> list[Draft]:
         """Take as many waiting requests as fit, at least one if nothing runs."""
-        running = self._batch.drafts if self._batch else []
+        running = len(self._running)
+        if len(self._waiting) * ADMISSION_SHARE < running and self._waited < ADMISSION_STEPS:
+            self._waited += bool(self._waiting)
+            return []
+        self._waited = 0
         taken: list[Draft] = []
-        width = max((draft.prompt.most_tokens for draft in running), default=0)
+        width = max((draft.prompt.most_tokens for draft in self._running), default=0)
         while self._waiting:
             width = max(width, self._waiting[0].prompt.most_tokens)
-            rows = len(running) + len(taken)
+            rows = running + len(taken)
             if rows and (rows + 1) * width > self._batch_tokens:
                 break
             taken.append(self._waiting.popleft())
         return taken
 
-    def _read(self, drafts: list[Draft]) -> _Batch:
-        """Run the model over whole prompts, and write the first token of each reply."""
-        import torch
+    def _read(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """Run the model over prompts, each distinct one once, and write the first tokens."""
         from transformers import DynamicCache
 
-        texts = [list(draft.prompt.ids) for draft in drafts]
-        width = max(map(len, texts))
-        device = self._model.device
-        ids = torch.tensor([[0] * (width - len(text)) + text for text in texts], device=device)
-        mask = torch.tensor(
-            [[0] * (width - len(text)) + [1] * len(text) for text in texts], device=device
-        )
-        batch = _Batch(drafts, DynamicCache(), mask)
-        self._forward(batch, ids, (mask.cumsum(-1) - 1).clamp(min=0))
-        return batch
+        rows = {ids: row for row, ids in enumerate(dict.fromkeys(d.prompt.ids for d in drafts))}
+        lengths = [len(ids) for ids in rows]
+        width = max(lengths)
+        texts = [[0] * (width - len(ids)) + list(ids) for ids in rows]
+        cache = DynamicCache()
+        logits = self._forward(texts, lengths, cache)
+        source = [rows[draft.prompt.ids] for draft in drafts]
+        self._add(drafts, logits if len(rows) == len(drafts) else logits[source])
+        kept = [row for row, draft in enumerate(drafts) if not draft.ended]
+        self._slots.add(cache.layers, [source[row] for row in kept])
+        self._running += [drafts[row] for row in kept]
+        return [draft for draft in drafts if draft.ended]
 
-    def _write(self, batch: _Batch) -> _Batch:
+    def _write(self) -> list[Draft]:
         """Run the model over the last token of each reply, and write the next."""
+        running = self._running
+        lengths = [draft.length for draft in running]
+        cache = self._slots.open(max(lengths) - 1)  # the last tokens have not been read yet
+        logits = self._forward([[draft.token_ids[-1]] for draft in running], lengths, cache)
+        self._add(running, logits)
+        kept = [row for row, draft in enumerate(running) if not draft.ended]
+        if len(kept) < len(running):
+            self._running = [running[row] for row in self._slots.keep(kept)]
+        return [draft for draft in running if draft.ended]
+
+    def _forward(
+        self, texts: Sequence[list[int]], lengths: Sequence[int], cache: Any
+    ) -> "torch.Tensor":
+        """Return the logits after the last column, ``[rows, vocabulary]``.
+
+        Args:
+            texts: Token ids per row that are not in the cache yet, padded on the left.
+            lengths: Tokens per row, those in the cache included.
+            cache: As wide as the longest text lacks of its new tokens.
+        """
         import torch
 
-        batch.mask = torch.nn.functional.pad(batch.mask, (0, 1), value=1)
-        ids = batch.mask.new_tensor([[draft.token_ids[-1]] for draft in batch.drafts])
-        places = batch.mask.new_tensor([[draft.length - 1] for draft in batch.drafts])
-        self._forward(batch, ids, places)
-        return batch
-
-    def _forward(self, batch: _Batch, ids: "torch.Tensor", places: "torch.Tensor") -> None:
+        device = self._model.device
+        ids = torch.tensor(texts, device=device)
+        begins = max(lengths) - torch.tensor(lengths, device=device)[:, None]
+        columns = torch.arange(max(lengths), device=device)
         # Some architectures know no positions, or always compute the logits of every column.
-        optional = {"position_ids": places, "logits_to_keep": 1}
-        logits = self._model(
+        optional = {
+            "position_ids": (columns[-ids.shape[1] :] - begins).clamp(min=0),
+            "logits_to_keep": 1,
+        }
+        logits: torch.Tensor = self._model(
             input_ids=ids,
-            attention_mask=batch.mask,
-            past_key_values=batch.cache,
+            attention_mask=(columns >= begins).long(),
+            past_key_values=cache,
             use_cache=True,
             **{name: value for name, value in optional.items() if name in self._accepted},
-        ).logits[:, -1]
-        allowed = [self._decoding.allowed(draft) for draft in batch.drafts]
-        for draft, picked in zip(batch.drafts, pick(logits, batch.drafts, allowed), strict=True):
+        ).logits
+        return logits[:, -1]
+
+    def _add(self, drafts: Sequence[Draft], logits: "torch.Tensor") -> None:
+        allowed = [self._decoding.allowed(draft) for draft in drafts]
+        for draft, picked in zip(drafts, pick(logits, drafts, allowed), strict=True):
             if picked is None:
                 draft.ended = "failed"
             else:
@@ -224,31 +289,32 @@ class _Engine:
         return self._decoding.reply(draft)
 
 
-def _join(batches: Sequence[_Batch]) -> _Batch | None:
-    """Return what goes on in all of the batches as one, without columns that nobody needs."""
-    from torch import cat
-    from torch.nn.functional import pad
-    from transformers import DynamicCache
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """Return the tokens with which the model and the tokenizer say that a text ends."""
+    told = [model.generation_config.eos_token_id, tokenizer.eos_token_id]
+    flat = (number for end in told for number in (end if isinstance(end, list) else [end]))
+    return [end for end in flat if end is not None]
 
-    kept = [[row for row, draft in enumerate(batch.drafts) if not draft.ended] for batch in batches]
-    if len(batches) == 1 and len(kept[0]) == len(batches[0].drafts):
-        return batches[0]
-    parts = [(batch, rows) for batch, rows in zip(batches, kept, strict=True) if rows]
-    if not parts:
-        return None
-    drafts = [batch.drafts[row] for batch, rows in parts for row in rows]
-    width = max(draft.length - 1 for draft in drafts)  # the last token has not been read yet
-    # A negative padding cuts off.
-    masks = [pad(batch.mask[rows], (width - batch.mask.shape[1], 0)) for batch, rows in parts]
-    cache: Any = DynamicCache()
-    for number in range(len(parts[0][0].cache.layers)):
-        layers = [(batch.cache.layers[number], rows) for batch, rows in parts]
-        keys, values = (
-            cat([pad(part[rows], (0, 0, width - part.shape[2], 0)) for part, rows in side])
-            for side in (
-                [(layer.keys, rows) for layer, rows in layers],
-                [(layer.values, rows) for layer, rows in layers],
-            )
-        )
-        cache.update(keys, values, number)
-    return _Batch(drafts, cache, cat(masks))
+
+def _passes(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    """Split drafts into those whose prompts are read together: with little padding, not too many.
+
+    Drafts with one prompt, as in a group of rollouts, stay together. The longest come first, so
+    that the slots need not be widened.
+    """
+    group: list[Draft] = []
+    rows = tokens = 0
+    by_length = sorted(drafts, key=lambda draft: (len(draft.prompt.ids), draft.prompt.ids))
+    for draft in reversed(by_length):
+        ids = draft.prompt.ids
+        if not group or ids != group[-1].prompt.ids:
+            longest = len(group[0].prompt.ids) if group else len(ids)
+            width, used = longest * (rows + 1), tokens + len(ids)
+            full = width > PREFILL_TOKENS or width - used > max(PASS_TOKENS, used // 8)
+            if full and group:
+                yield group
+                group, rows, used = [], 0, len(ids)
+            rows, tokens = rows + 1, used
+        group.append(draft)
+    if group:
+        yield group
