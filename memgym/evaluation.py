@@ -14,7 +14,7 @@ from memgym.episode import Episode
 from memgym.errors import UsageError
 from memgym.usage import Usage
 
-__all__ = ["EpisodeResult", "environment_for", "play_episode", "settings_for"]
+__all__ = ["EpisodeResult", "briefing_for", "environment_for", "play_episode", "settings_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def play_episode(
         raise UsageError(f"play_episode needs a MemAlpha environment, got {type(base).__name__}")
     start, before = time.perf_counter(), _usage(agent, base)
     observation, info = env.reset(seed=seed, options={"episode": episode})
-    agent.reset(_briefing(agent, base, info, seed))
+    agent.reset(briefing_for(base, info, seed, privileged=agent.privileged))
     reset_info, reward, steps, calls, valid_calls = info, 0.0, 0, 0, 0
     terminated = False
     while not terminated:
@@ -158,7 +158,17 @@ def _usage(agent: Agent, env: MemAlphaEnv) -> dict[str, Usage]:
     return {name: used for name, used in found.items() if isinstance(used, Usage)}
 
 
-def _briefing(agent: Agent, env: MemAlphaEnv, info: Mapping[str, Any], seed: int) -> Briefing:
+def briefing_for(
+    env: MemAlphaEnv, info: Mapping[str, Any], seed: int, *, privileged: bool = False
+) -> Briefing:
+    """Return what an agent is told before an episode.
+
+    Args:
+        env: Just reset.
+        info: What its ``reset`` returned.
+        seed: For the agent's own choices.
+        privileged: Whether the agent is shown the golds.
+    """
     return Briefing(
         seed=seed,
         info=info,
@@ -169,7 +179,7 @@ def _briefing(agent: Agent, env: MemAlphaEnv, info: Mapping[str, Any], seed: int
         budget_tokens=env.memory.budget_tokens,
         max_calls=env.settings.max_calls,
         memory=env.memory,
-        episode=env.episode if agent.privileged else None,
+        episode=env.episode if privileged else None,
     )
 
 

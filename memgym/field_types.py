@@ -11,7 +11,10 @@ _KINDS: Mapping[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (int,
 
 
 def check_field(where: str, value: Any, hint: Any) -> None:
-    """Check a value of a field that is annotated as a literal, text, number or else a mapping.
+    """Check a value of a field against its annotation.
+
+    That is a literal, text, a number, a truth value, a tuple of such (``tuple[str, ...]``), or else
+    it is taken for a mapping.
 
     Raises:
         UsageError: it is of another type, or none of the literals; the message begins with where.
@@ -21,7 +24,21 @@ def check_field(where: str, value: Any, hint: Any) -> None:
             choices = nearest(str(value), get_args(hint))
             raise UsageError(f'{where}: unknown value "{value}": {choices}')
         return
+    if get_origin(hint) is tuple:
+        _check_items(where, value, get_args(hint)[0])
+        return
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise UsageError(f"{where} must be true or false, got {value!r}")
+        return
     kinds = _KINDS.get(hint, (Mapping,))
     if isinstance(value, bool) or not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__.lower() for kind in kinds)
         raise UsageError(f"{where} must be of type {wanted}, got {value!r}")
+
+
+def _check_items(where: str, value: Any, hint: Any) -> None:
+    if not isinstance(value, tuple):
+        raise UsageError(f"{where} must be a list, got {value!r}")
+    for number, item in enumerate(value):
+        check_field(f"{where}[{number}]", item, hint)
