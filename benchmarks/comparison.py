@@ -1,7 +1,7 @@
 """A whole comparison in one TOML or YAML file: who plays, with which models, on what.
 
 What the file says is checked and resolved here; :func:`memgym.benchmarks.plan.make_plan` turns it
-into a run. No key stands in such a file, see :mod:`memgym.benchmarks.config_file`.
+into a run. No key stands in such a file, see :mod:`memgym.config_file`.
 
 Example:
     .. code-block:: toml
@@ -40,9 +40,9 @@ from memgym.agents.llm_agent import LLMAgent
 from memgym.baselines import BASELINES
 from memgym.benchmarks.agents import load_agent
 from memgym.benchmarks.amounts import memory_budget, token_limit
-from memgym.benchmarks.config_file import Table, read_config
 from memgym.benchmarks.entries import AgentEntry, checked_entries
 from memgym.benchmarks.suites import get_suite
+from memgym.config_file import Table, read_config
 from memgym.envs.settings import make_settings
 from memgym.errors import UsageError
 
@@ -103,7 +103,7 @@ def read_comparison(
     """Return what a comparison file says, checked.
 
     Args:
-        path: A file that ends in ``.toml``, ``.yaml`` or ``.yml``.
+        path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
         model: Fields of :class:`~memgym.agents.chat.models.ModelSettings` that win over those of
             the model of every agent, and are the model of those that name none. Its ``model`` may
             be the name of a table of [models], which then takes the place of the agent's own.
@@ -112,7 +112,7 @@ def read_comparison(
         UsageError: the file cannot be read, or anything in it is unknown or invalid; the message
             names the file and the line or key.
     """
-    top = read_config(Path(path).expanduser(), _KEYS)
+    top = read_config(Path(path).expanduser(), _KEYS, "comparison")
     tables = top.table("models")
     models = {name: tables.table(name, _MODEL_FIELDS) for name in tables.content}
     preset = top.text("preset")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memgym.agents.chat import ModelSettings
+from memgym.atomic import write_whole
 from memgym.benchmarks.parts import WITHOUT_MODEL, make_parts, model_of
 from memgym.benchmarks.plan import RunPlan
-from memgym.benchmarks.run_folder import Key, csv_text, write_whole
+from memgym.benchmarks.run_folder import Key, csv_text
 from memgym.benchmarks.statistics import RESAMPLES, Estimate
 from memgym.benchmarks.summary import AgentSummary, SuiteSummary
 from memgym.diagnosis import CAUSES
@@ -24,7 +25,9 @@ from memgym.usage import Usage
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["Table", "footer", "markdown", "print_tables", "tables", "write_reports"]
+__all__ = [
+    "Table", "footer", "markdown", "part_lines", "print_tables", "tables", "write_reports",
+]  # fmt: skip
 
 _DAGGER = " †"
 _UNITS = (("k", 1e3), ("M", 1e6), ("G", 1e9))
@@ -237,7 +240,7 @@ def _part_lines(plan: RunPlan) -> list[str]:
     """Return the lines on who answers and who judges; suites that differ are named."""
     lines: dict[str, list[str]] = {}
     for suite in plan.suites:
-        for line in _suite_part_lines(plan.suite_settings(suite)):
+        for line in part_lines(plan.suite_settings(suite)):
             lines.setdefault(line, []).append(suite.suite.name)
     return [
         line if len(names) == len(plan.suites) else f"{', '.join(names)}: {line}"
@@ -245,7 +248,8 @@ def _part_lines(plan: RunPlan) -> list[str]:
     ]
 
 
-def _suite_part_lines(settings: Settings) -> Iterator[str]:
+def part_lines(settings: Settings) -> Iterator[str]:
+    """Yield who answers and who judges, and the memory budget, one statement each."""
     parts = make_parts(settings)
     if settings.answer_mode == "agent":
         yield "Answers: every agent's own, without a reader (answer mode agent)."

@@ -18,19 +18,21 @@ rewritten in the plan's order, whole or not at all.
 
 import contextlib
 import csv
-import errno
 import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from memgym.atomic import write_whole
+from memgym.differences import difference
 from memgym.errors import UsageError
+from memgym.folder_lock import hold_lock
 from memgym.usage import Usage
 
-__all__ = ["Key", "RunFolder", "csv_text", "playing_alone", "write_whole"]
+__all__ = ["Key", "RunFolder", "csv_text", "playing_alone"]
 
 Key = tuple[str, str]
 """Agent name and episode id."""
@@ -206,43 +208,16 @@ def playing_alone(path: Path) -> Iterator[None]:
             path.mkdir(parents=True, exist_ok=True)
             # Nothing is to be left in a folder of somebody else's, which RunFolder will refuse.
             if (path / _RUN).exists() or not _others(path):
-                _lock(stack.enter_context((path / _LOCK).open("ab")), path)
+                hold_lock(stack.enter_context((path / _LOCK).open("ab")), path)
         except OSError as error:
             raise _unwritable(path, error) from error
         yield
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        return  # Windows
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(
-            f"another process is playing the run in {path}; wait for it, or give another folder "
-            "with --out"
-        ) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            raise
 
 
 def _others(path: Path) -> list[str]:
     """Return what else is in a folder than a run that was killed at its very beginning leaves."""
     names = (item for item in path.iterdir() if item.suffix != ".partial")
     return sorted(item.name for item in names if item.name != _LOCK)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file (UTF-8) so that a kill leaves either its old content or all of the new."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _append(path: Path, text: str) -> None:
@@ -282,32 +257,10 @@ def _describe_difference(found: Any, asked: dict[str, Any]) -> str:
     for key in sorted(asked, key=lambda key: (key in last, key)):
         if key == "code" and found[key] != asked[key]:
             return "memgym's own files were changed since"
-        difference = _difference(found[key], asked[key], key)
-        if difference:
-            return difference
+        changed = difference(found[key], asked[key], key)
+        if changed:
+            return changed
     return ""
-
-
-def _difference(found: Any, asked: Any, where: str = "") -> str:
-    """Return the first difference between two JSON values in words, ``""`` if there is none."""
-    if isinstance(found, dict) and isinstance(asked, dict):
-        for key in sorted(found.keys() | asked.keys()):
-            inner = _difference(found.get(key), asked.get(key), f"{where}.{key}" if where else key)
-            if inner:
-                return inner
-        return ""
-    if isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
-        pairs = enumerate(zip(found, asked, strict=True))
-        inners = (_difference(old, new, f"{where}[{index}]") for index, (old, new) in pairs)
-        return next(filter(None, inners), "")
-    return "" if found == asked else f"its {where} is {_short(found)}, asked for is {_short(asked)}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value):
-        value = [item["name"] for item in value]
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from memgym.baselines.sb3 import TrainingFolder
-from memgym.benchmarks.pictures import Line, draw_lines
 from memgym.benchmarks.statistics import mean_interval
+from memgym.pictures import Line, draw_lines
 
 __all__ = ["curve", "draw_curve"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from memgym.benchmarks.pictures import Line, draw_lines
-from memgym.benchmarks.run_folder import write_whole
+from memgym.atomic import write_whole
 from memgym.benchmarks.sb3_curves import draw_curve
 from memgym.benchmarks.sb3_results import Group, Interval, Result, best_scripted, budget_name
+from memgym.pictures import Line, draw_lines
 
 __all__ = ["findings", "score_table", "write_page"]
 

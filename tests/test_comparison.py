@@ -372,8 +372,8 @@ def test_what_only_sounds_like_a_key_is_fine(write: Write) -> None:
 def test_files_that_cannot_be_read(write: Write) -> None:
     with pytest.raises(UsageError, match=r"^none\.toml: cannot be read: No such file"):
         read_comparison("none.toml")
-    with pytest.raises(UsageError, match=r"^a\.json: a comparison is a file that ends in \.toml"):
-        read(write, "{}", "a.json")
+    with pytest.raises(UsageError, match=r"^a\.ini: a comparison is a file that ends in \.toml"):
+        read(write, "{}", "a.ini")
     Path("b.toml").write_bytes(b"seed = 1\ndata = '\xff'\n")
     with pytest.raises(UsageError, match=r"^b\.toml, line 2: not UTF-8 text"):
         read_comparison("b.toml")

@@ -18,13 +18,13 @@ of Stable-Baselines3 (``PPO.load("best.zip")``).
 
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from memgym.atomic import write_whole
 from memgym.baselines.sb3.settings import TrainingSettings, settings_from_json
 from memgym.errors import UsageError
 
@@ -203,13 +203,3 @@ def find_trained(path: str | Path) -> list[TrainingFolder]:
         return [TrainingFolder(folder)]
     found = (item.parent for item in folder.rglob("best.zip") if (item.parent / _RUN).is_file())
     return [TrainingFolder(item) for item in sorted(found)]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file (UTF-8) so that a kill leaves either its old content or all of the new."""
-    partial = path.with_name(f"partial-{path.name}")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -34,7 +34,12 @@ class Reporter:
     Args:
         noun: What is counted.
         meter: Of the language models; what they do is told also between two episodes.
+
+    Attributes:
+        bar_width: Columns of the bar on a terminal.
     """
+
+    bar_width = 40
 
     def __init__(self, noun: str = "results", meter: "RunMeter | None" = None) -> None:
         self._noun = noun
@@ -59,7 +64,7 @@ class Reporter:
 
             self._bar = Progress(
                 TextColumn("episodes" if self._noun == "results" else self._noun),
-                BarColumn(),
+                BarColumn(self.bar_width),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
@@ -97,6 +102,17 @@ class Reporter:
             self._start = self._last_line = time.monotonic()
         self._done, self._total = done, total
         self._tell()
+
+    def restart(self) -> None:
+        """Begin to count anew, as where a run comes to its next stage."""
+        self._started = False
+
+    def note(self, words: str) -> None:
+        """Write a line that stays."""
+        if self._bar is not None:
+            self._bar.console.print(words, markup=False, highlight=False)
+        else:
+            sys.stderr.write(f"{words}\n")
 
     def _tell(self) -> None:
         if self._bar is not None:

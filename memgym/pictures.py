@@ -45,6 +45,7 @@ def draw_lines(
     x_label: str,
     y_label: str,
     x_ticks: Sequence[float] = (),
+    x_names: Sequence[str] = (),
 ) -> list[Path]:
     """Write ``path`` with the suffixes ``.png`` and ``.svg`` and return both.
 
@@ -55,6 +56,7 @@ def draw_lines(
         x_label: What lies to the right.
         y_label: What lies above.
         x_ticks: The places named on a logarithmic axis; without any the axis is linear.
+        x_names: What the places 0, 1, 2, … are called, where they are no numbers.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -63,7 +65,7 @@ def draw_lines(
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError('pictures need matplotlib: pip install "memgym[sb3]"') from error
+        raise UsageError('pictures need matplotlib: pip install "memgym[train]"') from error
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     drawn = references = 0
@@ -84,6 +86,8 @@ def draw_lines(
         axes.set_xscale("log")
         axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
         axes.minorticks_off()
+    if x_names:
+        axes.set_xticks(range(len(x_names)), x_names)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     written = [path.with_suffix(suffix) for suffix in (".png", ".svg")]

@@ -1,8 +1,9 @@
-"""Reading a TOML or YAML file into plain values, and taking checked values out of it.
+"""Reading a TOML, YAML or JSON file into plain, checked values, and writing them as TOML.
 
 Every error names the file and the line or the key. What the keys mean is not known here.
 """
 
+import json
 import math
 import re
 import tomllib
@@ -13,9 +14,10 @@ from typing import Any
 from memgym.errors import UsageError, nearest
 from memgym.secret_settings import is_secret
 
-__all__ = ["Table", "read_config"]
+__all__ = ["Table", "read_config", "toml_text"]
 
-_FORMS = (".toml", ".yaml", ".yml")
+_FORMS = (".toml", ".yaml", ".yml", ".json")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _TOML_LINE = re.compile(r" \(at line (\d+), column \d+\)")
 
 
@@ -105,24 +107,64 @@ class Table:
         return value
 
 
-def read_config(path: Path, keys: Iterable[str]) -> Table:
-    """Return the content of a file that ends in ``.toml``, ``.yaml`` or ``.yml``.
+def read_config(path: Path, keys: Iterable[str], noun: str) -> Table:
+    """Return the content of a file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
 
     Args:
         path: The file.
         keys: The keys that may stand at its top.
+        noun: What such a file is, for the message about another ending.
 
     Raises:
         UsageError: it cannot be read, has a mistake in it, holds a value that JSON has no form for,
             or holds a key or password.
     """
     file = str(path)
-    if path.suffix.lower() not in _FORMS:
-        raise UsageError(f"{file}: a comparison is a file that ends in {', '.join(_FORMS)}")
+    form = path.suffix.lower()
+    if form not in _FORMS:
+        raise UsageError(f"{file}: a {noun} is a file that ends in {', '.join(_FORMS)}")
     text = _text(path)
-    content = _toml(text, file) if path.suffix.lower() == ".toml" else _yaml(text, file)
+    content = {".toml": _toml, ".json": _json}.get(form, _yaml)(text, file)
     _check(content, file, "")
     return Table(content, file, keys=keys)
+
+
+def toml_text(content: Mapping[str, Any]) -> str:
+    """Return JSON values as the text of a TOML file: one table per mapping at the top.
+
+    Raises:
+        UsageError: a value is ``None``, which TOML has no form for.
+
+    Example:
+        >>> print(toml_text({"seed": 1, "loss": {"clip": 0.2, "more": {"a b": [True]}}}), end="")
+        seed = 1
+        <BLANKLINE>
+        [loss]
+        clip = 0.2
+        more = {"a b" = [true]}
+    """
+    tables = {name: value for name, value in content.items() if isinstance(value, Mapping)}
+    lines = [f"{_toml_key(n)} = {_toml_value(v)}" for n, v in content.items() if n not in tables]
+    for name, table in tables.items():
+        lines += [""] * bool(lines) + [f"[{_toml_key(name)}]"]
+        lines += [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _toml_value(name)
+
+
+def _toml_value(value: Any) -> str:
+    if value is None:
+        raise UsageError("a setting that is null has no form in TOML; leave it out")
+    if isinstance(value, Mapping):
+        pairs = (f"{_toml_key(name)} = {_toml_value(item)}" for name, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    # JSON's forms of texts, numbers and truth values are TOML's; DEL alone must be escaped besides.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _text(path: Path) -> str:
@@ -145,6 +187,25 @@ def _toml(text: str, file: str) -> Any:
         found = _TOML_LINE.search(message)
         line = int(found[1]) if found else text.count("\n") + 1
         raise UsageError(f"{file}, line {line}: {_TOML_LINE.sub('', message)}") from error
+
+
+def _json(text: str, file: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{file}, line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file}: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse keys that occur twice, of which JSON would take the last."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f'"{key}" stands twice in one object')
+        found[key] = value
+    return found
 
 
 def _yaml(text: str, file: str) -> Any:
