@@ -7,6 +7,7 @@ from typing import Any
 
 from memgym.agent import Agent
 from memgym.agents import AGENTS
+from memgym.agents.grpo.agent import SHIPPED, TrainedWriter
 from memgym.agents.llm_agent import LLMAgent
 from memgym.baselines import BASELINES
 from memgym.baselines.sb3 import TRAINED
@@ -21,8 +22,9 @@ def load_agent(spec: str, *, with_model: bool = False) -> type[Agent]:
 
     Args:
         spec: A name of :data:`memgym.baselines.BASELINES` or :data:`memgym.agents.AGENTS`; for a
-            trained agent a name of :data:`memgym.baselines.sb3.TRAINED` and its folder,
-            ``ppo:runs/x``; or ``package.module:Class``, looked for in the current folder too.
+            trained agent a name of :data:`memgym.baselines.sb3.TRAINED` or ``grpo`` and its folder,
+            ``ppo:runs/x``, or one of :data:`memgym.agents.grpo.agent.SHIPPED`; or
+            ``package.module:Class``, looked for in the current folder too.
         with_model: Whether a language model is given. A name that stands for an agent with and one
             without a model (``closed_book``) means the one that can be had.
 
@@ -32,6 +34,8 @@ def load_agent(spec: str, *, with_model: bool = False) -> type[Agent]:
     kind, colon, _ = spec.partition(":")
     if colon and kind in TRAINED:
         return TRAINED[kind]
+    if (colon and kind == TrainedWriter.name) or spec in SHIPPED:
+        return TrainedWriter  # its model is its own
     agent = _import_agent(spec) if colon else _built_in(spec, with_model)
     if issubclass(agent, LLMAgent) and not with_model:
         raise UsageError(
@@ -46,12 +50,15 @@ def _built_in(name: str, with_model: bool) -> type[Agent]:
     for table in tables:
         if name in table:
             return table[name]
-    if name in TRAINED:
+    makers = {kind: f"train-sb3 --algo {kind}" for kind in TRAINED} | {
+        "grpo": "train --preset tiny"
+    }
+    if name in makers:
         raise UsageError(
             f'agent "{name}" is trained: name its folder, as in {name}:runs/my-run (made by '
-            f"memgym train-sb3 --algo {name} --out runs/my-run)"
+            f"memgym {makers[name]} --out runs/my-run)"
         )
-    known = dict.fromkeys([*BASELINES, *AGENTS])
+    known = dict.fromkeys([*BASELINES, *AGENTS, *SHIPPED])
     raise UsageError(f'unknown agent "{name}": {nearest(name, known)}, or your own as module:Class')
 
 

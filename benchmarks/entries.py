@@ -11,6 +11,7 @@ from typing import Any
 
 from memgym.agent import Agent
 from memgym.agents.chat import Chat, ChatError, ChatReply, ChatRequest, ModelSettings
+from memgym.agents.grpo.agent import SHIPPED, TrainedWriter, model_folder, trained_model
 from memgym.agents.llm_agent import LLMAgent
 from memgym.baselines.sb3 import TrainedAgent, trained_folder
 from memgym.benchmarks.agents import load_agent
@@ -96,6 +97,9 @@ class AgentEntry:
         made = self.agent_class
         if issubclass(made, TrainedAgent):
             return made(self.folder or _folder_of(self.spec), **self.options)
+        if issubclass(made, TrainedWriter):
+            folder = self.folder or str(model_folder(_folder_of(self.spec)))
+            return made(chat or Chat(self.model or trained_model(Path(folder))), folder)
         if not issubclass(made, LLMAgent):
             return made(**self.options)
         assert self.model is not None, "agent_class has checked that there is a model"
@@ -154,6 +158,8 @@ def _found(entry: AgentEntry) -> AgentEntry:
     A spec goes into results, so the folder's name takes the place of its path there.
     """
     made = entry.agent_class
+    if issubclass(made, TrainedWriter):
+        return _found_writer(entry)
     if not issubclass(made, TrainedAgent):
         return entry
     _check_options(entry)
@@ -166,11 +172,27 @@ def _found(entry: AgentEntry) -> AgentEntry:
     )
 
 
+def _found_writer(entry: AgentEntry) -> AgentEntry:
+    """Return the entry of a trained language model, which is its own model and no other."""
+    _check_options(entry)
+    folder = model_folder(entry.folder or _folder_of(entry.spec))
+    model = trained_model(folder)
+    spec = entry.spec if entry.spec in SHIPPED else f"{TrainedWriter.name}:{_label(folder)}"
+    name = entry.name or (entry.spec if entry.spec in SHIPPED else "")
+    return replace(entry, spec=spec, name=name, folder=str(folder), model=model)
+
+
+def _label(folder: Path) -> str:
+    """Return the last names of a model's path: of a run's best model, those of the run."""
+    parts = folder.resolve().parts
+    return "/".join(parts[:-1][-2:] if parts[-1] == "best" else parts[-2:])
+
+
 def _folder_of(spec: str) -> str:
-    return spec.partition(":")[2]
+    return spec if spec in SHIPPED else spec.partition(":")[2]
 
 
 def _check_options(entry: AgentEntry) -> None:
     made = entry.agent_class
-    given = "folder" if issubclass(made, TrainedAgent) else "chat"  # by the spec, not by an option
-    check_options(f'agent "{entry.spec}"', made, entry.options, given=given)
+    # The spec and the model say these, not options.
+    check_options(f'agent "{entry.spec}"', made, entry.options, given=("chat", "folder"))

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Generic, ParamSpec, Self, TypeVar
 
 from memgym.agent import Agent
 from memgym.benchmarks.outcome import AgentError, Outcome, played
@@ -23,18 +23,20 @@ from memgym.benchmarks.plan import Task
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.evaluation import environment_for
 
-__all__ = ["PlainSession"]
+__all__ = ["PlainSession", "Workers"]
 
 _QUEUED_PER_WORKER = 4
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_W = TypeVar("_W")
 
 
-class PlainSession:
-    """Plays tasks without a language model; a context manager.
+class Workers(Generic[_W, _T]):
+    """Does tasks that need a processor all the time; a context manager.
 
     Args:
+        do: Does one; found by its name in other processes.
         tasks: In the order in which they are started.
         jobs: Worker processes; 1 plays in this process.
         alone: Whether nothing else is played meanwhile. One job then plays in the caller's thread,
@@ -44,8 +46,11 @@ class PlainSession:
         running: What has been started and not been taken.
     """
 
-    def __init__(self, tasks: Sequence[Task], jobs: int, *, alone: bool) -> None:
-        self.running: set[Future[Outcome]] = set()
+    def __init__(
+        self, do: Callable[[_W], _T], tasks: Sequence[_W], jobs: int, *, alone: bool
+    ) -> None:
+        self.running: set[Future[_T]] = set()
+        self._do = do
         self._waiting = iter(tasks)
         self._others = multiprocessing.active_children()
         jobs = min(jobs, len(tasks))
@@ -69,9 +74,9 @@ class PlainSession:
             if task is None:
                 return
             with _explained():
-                self.running.add(self._pool.submit(_play, task))
+                self.running.add(self._pool.submit(self._do, task))
 
-    def take(self, future: Future[Outcome]) -> Outcome:
+    def take(self, future: Future[_T]) -> _T:
         """Return what came out of a task that is done.
 
         Raises:
@@ -94,6 +99,13 @@ class PlainSession:
                 if process not in self._others:
                     process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class PlainSession(Workers[Task, Outcome]):
+    """Plays tasks without a language model; see :class:`Workers`."""
+
+    def __init__(self, tasks: Sequence[Task], jobs: int, *, alone: bool) -> None:
+        super().__init__(_play, tasks, jobs, alone=alone)
 
     def check(self) -> None:
         """Do nothing: tasks without a model are all played, or :meth:`take` has raised."""

@@ -18,7 +18,13 @@ from memgym.benchmarks.entries import AgentEntry
 from memgym.benchmarks.plan import RunPlan, make_plan
 from memgym.benchmarks.run_folder import RunFolder
 from memgym.benchmarks.runner import Progress, run_plan
-from memgym.benchmarks.statistics import Scores, draws_over_runs, interval, macro_means
+from memgym.benchmarks.statistics import (
+    Interval,
+    Scores,
+    draws_over_runs,
+    interval,
+    macro_means,
+)
 from memgym.benchmarks.suites import get_suite, resolve
 from memgym.benchmarks.summary import strata_of
 from memgym.errors import UsageError
@@ -37,15 +43,6 @@ class Group:
 
     name: str
     runs: tuple[TrainingFolder, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean and the ends of its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)

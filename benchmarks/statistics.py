@@ -10,6 +10,9 @@ resampled instead, so its interval is about these questions on this text, and ta
 single question too there is no interval. With fewer than some ten episodes the percentile bootstrap
 is known to be too narrow; compare episode counts before trusting a small difference.
 
+Several runs of one method (seeds) that play the same episodes are crossed with them: an interval
+draws runs and episodes, a test of a difference is over episodes, on the means over runs.
+
 Not here: where the scores come from (:mod:`.summary`) and how they are shown (:mod:`.report`).
 """
 
@@ -22,17 +25,25 @@ from numpy.typing import NDArray
 __all__ = [
     "RESAMPLES",
     "Estimate",
+    "Interval",
     "Stratum",
+    "crossed_difference",
+    "crossed_mean",
     "draws_over_runs",
     "estimate_mean",
     "group_means",
+    "holm",
     "interval",
     "macro_means",
     "mean_interval",
+    "sign_flip_test",
 ]
 
 RESAMPLES = 2_000
 _LEVELS = (2.5, 97.5)
+_EXACT = 12  # differences whose signs are all tried; of more, as many draws as follow
+_FLIPS = 20_000
+_FLIPS_AT_A_TIME = 1_000
 
 Scores = NDArray[np.float64]
 
@@ -54,6 +65,15 @@ class Estimate:
     high: float | None
     episodes: int
     questions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
 
 
 class Stratum:
@@ -137,6 +157,62 @@ def interval(draws: Scores) -> tuple[float, float]:
     """Return both ends of the 95 % interval that draws of a number span."""
     low, high = np.percentile(draws, _LEVELS)
     return float(low), float(high)
+
+
+def crossed_mean(scores: Scores) -> Interval:
+    """Return the mean over runs and episodes; the interval is over both.
+
+    Args:
+        scores: Shape (runs, episodes), of at least two episodes.
+    """
+    return Interval(float(scores.mean()), *interval(_crossed_draws(scores)))
+
+
+def crossed_difference(first: Scores, second: Scores) -> Interval:
+    """Return the mean of ``first`` less that of ``second`` on the same episodes.
+
+    Args:
+        first: Shape (runs, episodes), of at least two episodes.
+        second: The same episodes. As many runs as ``first`` has are drawn in pairs.
+    """
+    draws = _crossed_draws(first) - _crossed_draws(second)
+    return Interval(float(first.mean() - second.mean()), *interval(draws))
+
+
+def _crossed_draws(scores: Scores) -> Scores:
+    return draws_over_runs(_resample(scores, "crossed"), range(len(scores)))
+
+
+def sign_flip_test(differences: Scores) -> float:
+    """Return the two-sided p value of a mean difference of 0 (Fisher's randomisation test).
+
+    The signs of the differences are exchanged in all ways if there are few, else 20,000 times at
+    random from a fixed seed, the differences as they are being one of the ways.
+
+    Args:
+        differences: One per episode.
+    """
+    size = len(differences)
+    least = abs(differences.sum()) - 1e-9  # sums in another order differ in the last digits
+    if size <= _EXACT:
+        bits = np.arange(2**size)[:, None] >> np.arange(size) & 1
+        return float((abs((2 * bits - 1) @ differences) >= least).mean())
+    rng = np.random.Generator(np.random.PCG64(size))
+    extreme = 1
+    for _ in range(_FLIPS // _FLIPS_AT_A_TIME):
+        signs = 2.0 * rng.integers(2, size=(_FLIPS_AT_A_TIME, size)) - 1
+        extreme += int((abs(signs @ differences) >= least).sum())
+    return extreme / (_FLIPS + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number (Holm 1979), in the given order."""
+    adjusted = [0.0] * len(p_values)
+    reached = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda item: p_values[item])):
+        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = reached
+    return adjusted
 
 
 def estimate_mean(groups: Sequence[Sequence[Stratum]]) -> list[Estimate]:

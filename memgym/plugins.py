@@ -7,7 +7,7 @@ environment in the order of imports, so tables hold their import path and they l
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def _classes(module: object, base: type[Any]) -> list[str]:
 
 
 def check_options(
-    where: str, kind: type[Any], options: Mapping[str, Any], *, given: str = ""
+    where: str, kind: type[Any], options: Mapping[str, Any], *, given: Collection[str] = ()
 ) -> None:
     """Check the options of a class against its constructor.
 
@@ -107,13 +107,14 @@ def check_options(
         where: What they belong to, for messages, e.g. ``reader "llm"``.
         kind: The class.
         options: Its arguments by name.
-        given: An argument that it gets from elsewhere, which is no option.
+        given: Arguments that it gets from elsewhere, which are no options.
 
     Raises:
         UsageError: it has no such option, or needs one that is missing.
     """
     accepted, takes_any = _accepted(kind)
-    accepted.pop(given, None)
+    for name in given:
+        accepted.pop(name, None)
     for option in options:
         if option not in accepted and not takes_any:
             raise UsageError(f'{where} has no option "{option}": {nearest(option, accepted)}')

@@ -2,6 +2,12 @@
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 # Tests on real data slices need a folder of them; without it they are not collected, so that no
 # test is ever reported as skipped.
 collect_ignore_glob = [] if os.environ.get("MEMGYM_DATA") else ["test_real_data*.py"]
+
+# A busy machine fails no property: how long an example takes is nobody's claim.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")

@@ -399,7 +399,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=MODEL_TEXT, repair=st.sampled_from(["none", "json_repair"]))
 @example(text='{"name":"answer","arguments":{"text":"a', repair="json_repair")
 def test_no_text_raises(text: str, repair: Repair) -> None:
@@ -408,7 +408,7 @@ def test_no_text_raises(text: str, repair: Repair) -> None:
     assert isinstance(plain_text(text), str)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(action=st.lists(JSON, max_size=4) | st.dictionaries(KEYS, JSON, max_size=4))
 def test_no_json_value_raises_and_none_is_changed(action: Any) -> None:
     before = repr(action)
@@ -420,7 +420,7 @@ def test_no_json_value_raises_and_none_is_changed(action: Any) -> None:
 CONTENT = st.text(min_size=1, max_size=40).filter(lambda text: bool(text.strip()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(contents=st.lists(CONTENT, min_size=1, max_size=4), thought=st.text(max_size=20))
 def test_text_forms_equal_the_object_form(contents: list[str], thought: str) -> None:
     actions = [{"name": "answer", "arguments": {"text": content}} for content in contents]

@@ -103,7 +103,7 @@ def test_build_writes_the_episodes_of_a_source(
 
 def test_a_killed_build_continues(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "memgym", "data", "build", "procedural:train"]
-    command += ["--episodes", "400", "--option", "tokens=4000", "--out", "out.jsonl"]
+    command += ["--episodes", "150", "--option", "tokens=4000", "--out", "out.jsonl"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -118,11 +118,11 @@ def test_a_killed_build_continues(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "give the same command again to continue" in shown
     assert not Path("out.jsonl").exists()
-    assert 1 < partial[0].read_bytes().count(b"\n") < 400
+    assert 1 < partial[0].read_bytes().count(b"\n") < 150
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "400 episodes" in done.stdout
+    assert "150 episodes" in done.stdout
     ids = [episode.id for episode in read_jsonl("out.jsonl")]
-    assert len(set(ids)) == 400
+    assert len(set(ids)) == 150
     assert os.listdir() == ["out.jsonl"]
 
 

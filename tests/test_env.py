@@ -384,6 +384,7 @@ def test_the_readme_example_and_module_docstring() -> None:
     assert doctest.testmod(memgym).failed == 0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("max_chunks", [1, 3])
 def test_a_drawn_episode_can_be_cut_short_for_every_seed(max_chunks: int) -> None:
     env = MemAlphaEnv(max_chunks=max_chunks)

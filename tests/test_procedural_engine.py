@@ -305,21 +305,22 @@ def test_ten_million_tokens_can_be_read_anywhere(ability: str) -> None:
     assert max(item.chunk for q in episode.questions for item in q.evidence) > 5_000
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("ability", OURS)
 def test_reading_on_keeps_memory_flat(ability: str) -> None:
-    options = ProceduralOptions(tokens=200_000, chunk_tokens=100)
+    options = ProceduralOptions(tokens=100_000, chunk_tokens=100)
     episode = build_procedural(ability, "train", 0, options)
-    assert len(episode.chunks) == 2_000
+    assert len(episode.chunks) == 1_000
     for index in range(300):
         episode.chunks[index]
     tracemalloc.start()
     try:
-        for index in range(300, 2_000):
+        for index in range(300, 1_000):
             episode.chunks[index]
         kept = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert kept < 64_000  # bytes; the text read meanwhile has about 800,000
+    assert kept < 64_000  # bytes; the text read meanwhile has about 330,000
 
 
 _DIGEST_SCRIPT = """

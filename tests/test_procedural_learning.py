@@ -1,4 +1,5 @@
 import copy
+import functools
 import itertools
 import os
 import pickle
@@ -93,6 +94,7 @@ def test_ten_million_tokens_are_planned_without_being_written() -> None:
         assert build("test", 0, options).chunks[index] == episode.chunks[index]
 
 
+@pytest.mark.no_cover
 def test_reading_thousands_of_chunks_keeps_memory_flat() -> None:
     episode = build("train", 0, ProceduralOptions(tokens=210_000, chunk_tokens=100))
     list(itertools.islice(episode.chunks, 100))
@@ -114,14 +116,18 @@ def _all_examples(episode: Episode) -> list[tuple[str, str]]:
     ]
 
 
+_cue_pool = functools.cache(cue_pool)
+
+
 def _cues(text: str, episode: Episode, split: str) -> set[str]:
     family = next(f for f in FAMILIES if f.name == episode.metadata["family"])
     words = f" {re.sub(r'[^a-z-]+', ' ', text.lower())} "
-    return {cue for cue in cue_pool(family, split) if f" {cue} " in words}
+    return {cue for cue in _cue_pool(family, split) if f" {cue} " in words}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("index", range(6))
+@pytest.mark.parametrize("index", range(3))
 def test_questions_are_new_sentences_of_taught_classes(split: str, index: int) -> None:
     episode = build(split, index, ProceduralOptions())
     examples = _all_examples(episode)
@@ -141,6 +147,7 @@ def test_questions_are_new_sentences_of_taught_classes(split: str, index: int) -
         assert set.intersection(*(by_cue[cue] for cue in cues)) == set(question.answers)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("split", SPLITS)
 def test_evidence_is_a_whole_example_of_the_right_class(split: str) -> None:
     for index in range(4):

@@ -52,6 +52,7 @@ def test_planned_units_all_come_in_order_and_the_length_is_reached(
     assert abs(tokens - max(target, least)) <= _FACT_TOKENS
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("filler", [0.0, 0.1, 0.5, 0.8, 0.95])
 @pytest.mark.parametrize("target", [100, 1_000])
 def test_the_share_of_filler_is_kept_over_many_chunks(filler: float, target: int) -> None:

@@ -100,6 +100,7 @@ def test_ten_million_tokens_are_planned_without_being_written() -> None:
         assert build("test", 0, options).chunks[index] == episode.chunks[index]
 
 
+@pytest.mark.no_cover
 def test_reading_thousands_of_chapters_keeps_memory_flat() -> None:
     episode = build("train", 0, ProceduralOptions(tokens=210_000, chunk_tokens=100))
     list(itertools.islice(episode.chunks, 100))

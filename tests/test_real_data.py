@@ -14,6 +14,8 @@ from memgym.tasks.source import ListedEpisodes
 from memgym.text import labelled_examples
 from memgym.tokens import get_counter
 
+pytestmark = pytest.mark.no_cover  # they check data; the code is covered without them
+
 _SPLITS = ("train", "validation", "test")
 _SETS = [
     ("squad", ""),

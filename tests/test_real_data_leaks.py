@@ -4,10 +4,14 @@ import itertools
 import os
 from pathlib import Path
 
+import pytest
+
 from memgym.errors import UsageError
 from memgym.tasks.datasets import dataset_names, is_available, open_dataset
 from memgym.tasks.overlap import Fingerprint, find_overlaps, fingerprint
 from memgym.tasks.registry import get_source, source_names
+
+pytestmark = pytest.mark.no_cover  # they check data; the code is covered without them
 
 
 def test_no_split_shares_anything_with_another_of_any_source() -> None:

@@ -16,6 +16,8 @@ from memgym.tasks import load_source
 from memgym.tasks.source import ListedEpisodes
 from memgym.tokens import get_counter
 
+pytestmark = pytest.mark.no_cover  # they check data; the code is covered without them
+
 _SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "booksum": ("booksum", {}),
     "booksum, single chapters": ("booksum", {"chapters": 1}),

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memgym.benchmarks.statistics import RESAMPLES, Estimate, Stratum, estimate_mean
+from memgym.benchmarks.statistics import (
+    RESAMPLES,
+    Estimate,
+    Interval,
+    Stratum,
+    crossed_difference,
+    crossed_mean,
+    estimate_mean,
+    holm,
+    sign_flip_test,
+)
 
 Scores = list[list[float]]
 
@@ -103,3 +113,54 @@ def test_interval_holds_the_mean_and_stays_within_the_scores(episodes: Scores) -
     assert min(scores) - tolerance <= found.low <= found.high <= max(scores) + tolerance
     # With few units the middle of the draws can lie off the mean, never beyond the units.
     assert min(scores) - tolerance <= found.mean <= max(scores) + tolerance
+
+
+# ---------------------------------------------------------------------- several runs
+
+
+def ends(found: Interval) -> tuple[float, float, float]:
+    return found.mean, found.low, found.high
+
+
+def test_a_mean_of_runs_varies_with_runs_and_with_episodes() -> None:
+    runs = np.repeat([[0.2], [0.8]], 50, axis=1)
+    assert ends(crossed_mean(runs)) == pytest.approx((0.5, 0.2, 0.8))
+    episodes = np.tile(np.array([0.0, 1.0]), (5, 50))
+    # The standard error of a mean over 100 episodes is 0.05; runs that are alike add nothing.
+    assert ends(crossed_mean(episodes)) == pytest.approx((0.5, 0.402, 0.598), abs=0.02)
+
+
+def test_a_difference_is_between_the_same_episodes() -> None:
+    easy_and_hard = np.tile(np.array([0.0, 1.0]), (3, 20))
+    several = crossed_difference(easy_and_hard + 0.1, easy_and_hard)
+    assert ends(several) == pytest.approx((0.1, 0.1, 0.1))
+    one = crossed_difference(easy_and_hard, easy_and_hard[:1] - 0.3)
+    assert ends(one) == pytest.approx((0.3, 0.3, 0.3))
+
+
+def test_seeds_are_drawn_in_pairs() -> None:
+    seeds = np.array([[0.1], [0.5], [0.9]]).repeat(4, axis=1)
+    assert ends(crossed_difference(seeds + 0.05, seeds)) == pytest.approx((0.05, 0.05, 0.05))
+
+
+def test_the_sign_flip_test_counts_all_signs() -> None:
+    # Of the 8 sums only 1 + 2 + 3 and its opposite are as far from 0 as the one found.
+    assert sign_flip_test(np.array([1.0, 2.0, 3.0])) == 2 / 8
+    # 1 - 2 + 3 = 2: of the 8 sums 6, 4, 2, 0, 0, -2, -4, -6 six are as far from 0.
+    assert sign_flip_test(np.array([1.0, -2.0, 3.0])) == 6 / 8
+    assert sign_flip_test(np.zeros(5)) == 1.0
+
+
+def test_of_many_differences_some_signs_are_tried() -> None:
+    differences = np.array([1.0] * 14 + [-1.0] * 6)
+    # Twice the binomial tail P(X >= 14), X of 20 fair coins.
+    assert sign_flip_test(differences) == pytest.approx(0.1153, abs=0.007)
+    assert sign_flip_test(np.ones(40)) == pytest.approx(1 / 20_001)
+    assert sign_flip_test(differences) == sign_flip_test(-differences)
+
+
+def test_p_values_are_corrected_for_their_number() -> None:
+    # Holm: 4 * 0.005, 3 * 0.01, then 2 * 0.03, and never less than the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []

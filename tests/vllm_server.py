@@ -1,4 +1,4 @@
-"""Starts and stops a real vLLM server on 127.0.0.1 for :mod:`tests.check_vllm`.
+"""Starts and stops a real vLLM server on 127.0.0.1 for ``make vllm-test``.
 
 vLLM lives in an environment of its own; ``MEMGYM_VLLM_PYTHON`` names that environment's Python.
 """
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,14 +57,16 @@ class VLLMServer:
     Args:
         model: Its folder.
         log: File for what the server prints.
+        variables: Environment variables for it besides.
 
     Attributes:
         url: Its address.
         seconds: How long it took to start.
     """
 
-    def __init__(self, model: Path, log: Path) -> None:
+    def __init__(self, model: Path, log: Path, variables: Mapping[str, str] | None = None) -> None:
         self._model = model
+        self._variables = variables or {}
         self._log = log
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
@@ -90,7 +93,7 @@ class VLLMServer:
                 ],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=vllm_environment(),
+                env={**vllm_environment(), **self._variables},
                 start_new_session=True,  # it has children; they are stopped together
             )  # fmt: skip
         try:

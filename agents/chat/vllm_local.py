@@ -12,7 +12,7 @@ from memgym.agents.chat.models import ModelSettings
 from memgym.agents.chat.types import ChatError, ChatReply, ChatRequest, ServerError
 from memgym.errors import UsageError, nearest
 
-__all__ = ["VLLMModel"]
+__all__ = ["Engine", "VLLMModel", "load_engine"]
 
 
 class VLLMModel(Batcher):
@@ -27,10 +27,11 @@ class VLLMModel(Batcher):
     """
 
     def __init__(self, settings: ModelSettings) -> None:
-        super().__init__(_load(settings), settings.concurrency)
+        super().__init__(load_engine(settings), settings.concurrency)
 
 
-def _load(settings: ModelSettings) -> "_Engine":
+def load_engine(settings: ModelSettings) -> "Engine":
+    """Return the engine of a model alone; see :class:`VLLMModel`."""
     try:
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
@@ -58,40 +59,44 @@ def _load(settings: ModelSettings) -> "_Engine":
         raise UsageError(
             f'vLLM cannot load the model "{settings.model}": {str(error).strip().splitlines()[0]}'
         ) from error
-    return _Engine(engine, LocalText(tokenizer, engine.model_config.max_model_len))
+    return Engine(engine, LocalText(tokenizer, engine.model_config.max_model_len))
 
 
 _OURS = ("model", "tokenizer")
 
 
-class _Engine:
-    """vLLM's engine in the form of :class:`memgym.agents.chat.batching.Engine`."""
+class Engine:
+    """vLLM's engine in the form of :class:`memgym.agents.chat.batching.Engine`.
+
+    Attributes:
+        llm: The ``vllm.LLMEngine``.
+    """
 
     def __init__(self, engine: Any, text: LocalText) -> None:
-        self._engine = engine
+        self.llm = engine
         self._text = text
         self._running: dict[int, tuple[ChatRequest, Prompt]] = {}
 
     def start(self, number: int, request: ChatRequest) -> None:
         prompt = self._text.prompt(request)
         parameters = _sampling(request, prompt)
-        self._engine.add_request(str(number), {"prompt_token_ids": list(prompt.ids)}, parameters)
+        self.llm.add_request(str(number), {"prompt_token_ids": list(prompt.ids)}, parameters)
         self._running[number] = request, prompt
 
     def step(self) -> list[tuple[int, ChatReply | ChatError]]:
         return [
             (int(output.request_id), self._result(int(output.request_id), output))
-            for output in self._engine.step()
+            for output in self.llm.step()
             if output.finished
         ]
 
     def drop(self) -> None:
-        self._engine.abort_request([str(number) for number in self._running])
+        self.llm.abort_request([str(number) for number in self._running])
         self._running.clear()
 
     def close(self) -> None:
         self._running.clear()
-        self._engine.engine_core.shutdown()
+        self.llm.engine_core.shutdown()
 
     def _result(self, number: int, output: Any) -> ChatReply | ChatError:
         request, prompt = self._running.pop(number)

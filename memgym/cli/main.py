@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import memgym
-from memgym.cli import agents, bench, data, envs, play, report_sb3, train_sb3
+from memgym.cli import (
+    agents,
+    bench,
+    data,
+    envs,
+    play,
+    report_grpo,
+    report_sb3,
+    train,
+    train_sb3,
+)
 from memgym.errors import UsageError
 
 __all__ = ["main"]
@@ -75,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=_Parser
     )
-    for command in (bench, play, data, envs, agents, train_sb3, report_sb3):
+    for command in (
+        bench, play, data, envs, agents, train, report_grpo, train_sb3, report_sb3,
+    ):  # fmt: skip
         command.add_parser(commands)
     return parser

@@ -35,7 +35,7 @@ __all__ = [
 SPLITS = ("train", "validation", "test")
 
 _LIMITS: dict[str, tuple[float, float]] = {
-    "tokens": (1_000, 10_000_000),
+    "tokens": (300, 10_000_000),
     "chunk_tokens": (100, 20_000),
     "filler": (0.0, 0.95),
     "questions": (1, 1_000),
@@ -48,7 +48,7 @@ class ProceduralOptions:
     """Size and shape of a procedural episode.
 
     Attributes:
-        tokens: Length of the whole text, o200k tokens, 1,000 to 10,000,000; reached within a few
+        tokens: Length of the whole text, o200k tokens, 300 to 10,000,000; reached within a few
             per cent.
         chunk_tokens: Target size of one chunk, tokens, 100 to 20,000.
         filler: Share of the sentences that nobody could ask about, 0 to 0.95.

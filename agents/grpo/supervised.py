@@ -1,0 +1,146 @@
+"""Supervised learning: the warm-up that teaches a model to copy, and how calls are written."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from memgym.agents.grpo.batches import denominator, micro_batches, share
+from memgym.agents.grpo.demonstrations import Demonstration
+from memgym.agents.grpo.samples import Sample
+from memgym.agents.grpo.settings import SupervisedSettings
+from memgym.agents.grpo.updates import Updates
+
+__all__ = ["SupervisedLearner", "copying", "in_passes"]
+
+_BETAS = (0.9, 0.98)
+_COPY_TOKENS = (24, 192)  # the longest text in the first half of the steps, and at the end
+_PIECE_TOKENS = (6, 24)
+
+
+class SupervisedLearner:
+    """Trains a policy to respond as in samples; the loss is on responses only.
+
+    Args:
+        updates: The weights.
+        draw: Returns the samples of an update by its number.
+        steps: Updates until the learning rate is 0.
+        learning_rate: Peak.
+        warmup_share: Share of the steps in which it grows.
+        micro_batch_tokens: Tokens of a forward pass, padding included.
+
+    Attributes:
+        done: Updates made.
+    """
+
+    def __init__(
+        self,
+        updates: Updates,
+        draw: Callable[[int], Sequence[Sample]],
+        *,
+        steps: int,
+        learning_rate: float,
+        warmup_share: float,
+        micro_batch_tokens: int,
+    ) -> None:
+        self._updates = updates
+        self._draw = draw
+        self._steps = steps
+        self._peak = learning_rate
+        self._warm = max(1, round(warmup_share * steps))
+        self._budget = micro_batch_tokens
+        self.done = 0
+
+    def begin(self) -> None:
+        """Start the stage."""
+        self._updates.begin(_BETAS, weight_decay=0.0)
+
+    def update(self) -> float:
+        """Make the next update; return its loss, in nats per token."""
+        import torch
+
+        updates, samples = self._updates, self._draw(self.done)
+        total = denominator(samples, "tokens")
+        whole = micro_batches(samples, self._budget, processes=updates.processes)
+        mine = share(whole, updates.rank, updates.processes)
+        losses = []
+        updates.policy.model.train()
+        for number, batch in enumerate(mine):
+            with updates.one_pass(last=number == len(mine) - 1):
+                loss = updates.negative_log_likelihood(batch) / total
+                updates.backward(loss)
+            losses.append(loss.detach())
+        updates.step(self._learning_rate(), max_gradient_norm=1.0)
+        updates.policy.model.eval()
+        self.done += 1
+        return float(updates.summed({"loss": torch.stack(losses).sum()})["loss"])
+
+    def _learning_rate(self) -> float:
+        grown = min(1.0, (self.done + 1) / self._warm)
+        return self._peak * grown * max(0.0, 1 - self.done / self._steps)
+
+
+def in_passes(
+    shown: Sequence[Demonstration], settings: SupervisedSettings, seed: int
+) -> Callable[[int], list[Sample]]:
+    """Return the samples of each update: the next ones of a shuffled pass over demonstrations."""
+    samples = [_sample(item.prompt_ids, item.response_ids) for item in shown]
+    size = min(settings.batch_size, len(samples))
+    per_pass = len(samples) // size
+
+    def draw(step: int) -> list[Sample]:
+        order = list(range(len(samples)))
+        Random(f"{seed}/{step // per_pass}").shuffle(order)
+        first = step % per_pass * size
+        return [samples[place] for place in order[first : first + size]]
+
+    return draw
+
+
+def copying(
+    tokens: Sequence[int], settings: SupervisedSettings, seed: int
+) -> Callable[[int], list[Sample]]:
+    """Return the samples of each update: random tokens, to be said again piece by piece.
+
+    The pieces come in another order, so that what follows a token has to be looked up by what it
+    is, and not by how far away it is. Texts are short until copying is understood, then longer.
+
+    Args:
+        tokens: Ids that may occur.
+        settings: Number of updates and samples in each.
+        seed: Of the tokens.
+    """
+    steps = settings.copying_steps
+    first, last = _COPY_TOKENS
+
+    def draw(step: int) -> list[Sample]:
+        random = Random(f"copying/{seed}/{step}")
+        grown = max(0.0, 2 * step / steps - 1)  # from the middle on
+        most = round(first * (last / first) ** grown)
+        texts = [
+            tuple(random.choices(tokens, k=random.randint(first // 2, most)))
+            for _ in range(settings.batch_size)
+        ]
+        return [_sample(text, _in_another_order(text, random)) for text in texts]
+
+    return draw
+
+
+def _in_another_order(text: tuple[int, ...], random: Random) -> tuple[int, ...]:
+    pieces, start = [], 0
+    while start < len(text):
+        end = start + random.randint(*_PIECE_TOKENS)
+        pieces.append(text[start:end])
+        start = end
+    random.shuffle(pieces)
+    return tuple(token for piece in pieces for token in piece)
+
+
+def _sample(prompt_ids: tuple[int, ...], response_ids: tuple[int, ...]) -> Sample:
+    return Sample(
+        chunk=0,
+        prompt_ids=prompt_ids,
+        response_ids=response_ids,
+        logprobs=(0.0,) * len(response_ids),
+        truncated=False,
+        format=0.0,
+        content=0.0,
+    )
