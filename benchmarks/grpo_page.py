@@ -5,6 +5,7 @@ Not here: where the numbers come from (:mod:`.grpo_results`).
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from memgym.pictures import Line, draw_lines
 
 __all__ = ["findings", "score_rows", "write_report"]
 
+_LEGEND = 32  # characters of a line of the legend
 _LENGTH = "length of the text, times that of training"
 
 _TITLE = "Trained policies on episodes of the {} split"
@@ -34,9 +36,10 @@ _HOW = (
     "succeed; r3: how much smaller the memory is than the text; r4: written items that are valid; "
     "return: their sum, weighted as in training. Brackets are 95 % intervals (percentile "
     "bootstrap; episodes and seeds are drawn with replacement). p: two-sided sign-flip test of "
-    "the difference over episodes, each policy by its mean over seeds, and the same corrected for "
-    "all rows of the table (Holm). Models play greedily; the model after GRPO is the best on the "
-    "validation split. † is shown the golds: an upper bound, not a method."
+    "the difference over episodes, each policy by its mean over seeds; corrected: for all rows of "
+    "the table that begin with the same policy (Holm). Models play greedily. Start is the policy "
+    "before GRPO; best, or after GRPO, the one that was best on the validation split. † is shown "
+    "the golds: an upper bound, not a method."
 )
 
 
@@ -73,7 +76,7 @@ def write_report(report: Report, out: Path) -> Path:
 
 
 def findings(report: Report) -> list[str]:
-    """Return what the numbers say, one sentence per block and variant.
+    """Return what the numbers say of the first variant of each block, one sentence each.
 
     Of the baselines only the best is named that sees no golds.
     """
@@ -81,16 +84,15 @@ def findings(report: Report) -> list[str]:
     for block in report.blocks:
         scripted = [row for row in block.rows if not (row.variant or row.privileged)]
         best = sorted(scripted, key=lambda row: -row.r1.mean)[:1]
-        for name in block.variants:
-            *before, after = [row for row in block.rows if row.variant == name]
-            shown = [after, *before, *best]
-            words = [f"{row.name} {_percent(row.r1)}" for row in shown]
-            words += [
-                f"{_points(item.difference)} points over {item.second} ({_p(item.corrected)})"
-                for item in block.comparisons
-                if item.first == after.name and item.second in [row.name for row in shown]
-            ]
-            lines.append(f"{_place(block)}: {'; '.join(words)}.")
+        *before, after = [row for row in block.rows if row.variant == block.variants[0]]
+        shown = [after, *before, *best]
+        words = [f"{row.name} {_percent(row.r1)}" for row in shown]
+        words += [
+            f"{_points(item.difference)} points over {item.second} ({_p(item.corrected)})"
+            for item in block.comparisons
+            if item.first == after.name and item.second in [row.name for row in shown]
+        ]
+        lines.append(f"{_place(block)}: {'; '.join(words)}.")
     return lines
 
 
@@ -143,7 +145,7 @@ def _place(block: Block) -> str:
 
 def _note(report: Report, block: Block) -> str:
     seeds = {row.seeds: None for row in block.rows if row.seeds}
-    played = " and ".join(", ".join(map(str, item)) for item in seeds)
+    played = " or ".join(", ".join(map(str, item)) for item in seeds)
     return " ".join(
         [
             *block.parts,
@@ -343,7 +345,7 @@ def _draw(report: Report, out: Path) -> Iterable[tuple[str, str]]:
         title = f"Answers right on the {report.settings.split} split: {first.variants[0]}"
         draw_lines(
             out / "score_of_each_seed", _seed_lines(first, models), title=title, x_label="",
-            y_label="r1, %", x_names=[row.model for row in models],
+            y_label="r1, %", x_names=[row.name.removeprefix(f"{row.variant}, ") for row in models],
         )  # fmt: skip
         yield "score_of_each_seed", title
     for series in _series(report, _by_length)[:1]:
@@ -361,7 +363,7 @@ def _draw(report: Report, out: Path) -> Iterable[tuple[str, str]]:
 def _draw_series(
     report: Report, path: Path, series: Sequence[Block], places: Sequence[float], label: str
 ) -> tuple[str, str]:
-    title = f"Answers right, with 95 % intervals, on the {report.settings.split} split"
+    title = f"Answers right, {report.settings.split} split"
     lines = _series_lines(series, places)
     draw_lines(path, lines, title=title, x_label=label, y_label="r1, %", x_ticks=places)
     return path.name, title
@@ -382,11 +384,17 @@ def _seed_lines(block: Block, models: Sequence[Row]) -> list[Line]:
 
 
 def _series_lines(series: Sequence[Block], places: Sequence[float]) -> list[Line]:
+    """Return all of the first variant, the last models of the others, and the baselines."""
     lines = []
+    variants = series[0].variants
+    last = {row.variant: row.name for row in series[0].rows}
     for row in series[0].rows:
+        if row.variant in variants[1:] and row.name != last[row.variant]:
+            continue
         found = [_row(block, row.name).r1 for block in series]
         means, lows, highs = (
             [100 * getattr(item, end) for item in found] for end in ("mean", "low", "high")
         )
-        lines.append(Line(_name(row), places, means, lows, highs, reference=not row.variant))
+        name = textwrap.fill(_name(row), _LEGEND)
+        lines.append(Line(name, places, means, lows, highs, reference=not row.variant))
     return lines

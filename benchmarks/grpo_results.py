@@ -164,7 +164,7 @@ class Comparison:
         second: Name of the row that it is compared with.
         difference: r1 of the first less that of the second, over seeds and episodes.
         p: Two-sided, over episodes, each policy's mean over its seeds.
-        corrected: The same, corrected for all comparisons of the block (Holm).
+        corrected: The same, corrected for all comparisons of the first with others (Holm).
     """
 
     first: str
@@ -451,15 +451,20 @@ def _comparisons(rows: Sequence[Row], scores: Mapping[str, Scores]) -> tuple[Com
             variants.setdefault(row.variant, []).append(row)
     baselines = [row for row in rows if not row.variant]
     trained = [found[-1] for found in variants.values()]
-    pairs = []
+    comparisons: list[Comparison] = []
     for found in variants.values():
         others = [*found[:1], *trained[:1], *baselines]
-        pairs += [(found[-1].name, other.name) for other in others if other is not found[-1]]
+        comparisons += _compared(found[-1], [row for row in others if row is not found[-1]], scores)
+    return tuple(comparisons)
+
+
+def _compared(
+    first: Row, others: Sequence[Row], scores: Mapping[str, Scores]
+) -> Iterable[Comparison]:
+    here = scores[first.name]
     tests = [
-        sign_flip_test(scores[first].mean(axis=0) - scores[second].mean(axis=0))
-        for first, second in pairs
+        sign_flip_test(here.mean(axis=0) - scores[other.name].mean(axis=0)) for other in others
     ]
-    return tuple(
-        Comparison(*pair, crossed_difference(scores[pair[0]], scores[pair[1]]), p, corrected)
-        for pair, p, corrected in zip(pairs, tests, holm(tests), strict=True)
-    )
+    for other, p, corrected in zip(others, tests, holm(tests), strict=True):
+        difference = crossed_difference(here, scores[other.name])
+        yield Comparison(first.name, other.name, difference, p, corrected)

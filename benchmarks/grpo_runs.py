@@ -4,7 +4,7 @@ Not here: playing with what they trained (:mod:`.grpo_play`).
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -147,7 +147,7 @@ def _common_name(runs: Sequence[RunFolder]) -> str:
     )
 
 
-def changes(first: Mapping[str, Any], other: Mapping[str, Any], where: str = "") -> list[str]:
+def changes(first: dict[str, Any], other: dict[str, Any], where: str = "") -> list[str]:
     """Return what settings have that others have not, as ``section.name=value``.
 
     Args:
@@ -162,8 +162,8 @@ def changes(first: Mapping[str, Any], other: Mapping[str, Any], where: str = "")
     found: list[str] = []
     for name in sorted(first.keys() | other.keys()):
         old, new, place = first.get(name), other.get(name), f"{where}.{name}" if where else name
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += changes(old, new, place)
+        if {type(old), type(new)} in ({dict}, {dict, type(None)}):
+            found += changes(old or {}, new or {}, place)
         elif old != new:
             found.append(f"{place}={_short(new)}")
     return found

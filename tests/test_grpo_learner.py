@@ -114,7 +114,7 @@ def test_log_probabilities_of_rollout_and_trainer_agree_after_an_update_too(kind
     elif kind.checkpointing:
         policy = prepared(policy, PolicySettings(device="cpu", gradient_checkpointing=True))
     settings = small_settings(
-        prompt={"max_tokens": 6}, optimizer={"minibatches": 1, "learning_rate": 1e-2}
+        prompt={"max_tokens": 6}, optimizer={"minibatches": 1, "learning_rate": 1e-3}
     )
     learner = Learner(Updates(policy), settings)
     learner.begin()
@@ -226,6 +226,21 @@ def test_gradients_are_those_of_a_plain_loop_however_they_are_cut(
         largest = float(expected.abs().max())
         assert largest > 0
         assert float((gradient - expected).abs().max()) < 1e-5 * max(1.0, largest), name
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients_of_an_adapter_are_those_of_a_plain_loop(checkpointing: bool) -> None:
+    policy = with_adapter(bare_policy("llama"), checkpointing=checkpointing)
+    other = with_adapter(bare_policy("llama"))
+    samples = some_samples(other.model, shift=0.3)
+    learner = learner_of(policy, optimizer={"minibatches": 1})
+    plain_loss(other.model, bare_policy("llama").model, samples, small_settings()).backward()
+    found = first_gradients(learner, samples)
+    expected = dict(trained_names(other.model))
+    assert found.keys() == expected.keys()
+    assert all("lora_" in name for name in found)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name].grad, atol=1e-5, rtol=1e-5)
 
 
 def test_every_sample_is_used_once_in_a_step() -> None:
@@ -377,14 +392,12 @@ TARGET, LENGTH, PROMPT = 7, 4, (3, 5)
 
 
 def bandit(judged: Callable[[list[Trajectory]], list[Trajectory]]) -> tuple[float, float]:
-    """Train for 25 steps to write one token; return how often it is written before and after."""
+    """Train for 16 steps to write one token; return how often it is written before and after."""
     policy = small_policy(vocab_size=32, num_hidden_layers=1)
-    learner = learner_of(
-        policy, optimizer={"minibatches": 2, "learning_rate": 3e-3, "steps": 25}, seed=1
-    )
+    learner = learner_of(policy, optimizer={"minibatches": 2, "learning_rate": 5e-3}, seed=1)
     draws = torch.Generator().manual_seed(0)
     shares = []
-    for _ in range(25):
+    for _ in range(16):
         trajectories = judged(drawn(policy.model, draws))
         shares.append(sum(one.correctness for one in drawn(policy.model, draws)) / 64)
         found = advantages(trajectories, AdvantageSettings(), {})

@@ -16,6 +16,7 @@ from memgym.agents.grpo.folder import RunFolder
 from memgym.agents.grpo.manifest import write_manifest
 from memgym.agents.grpo.metrics import rollout_metrics
 from memgym.agents.grpo.policy import Policy, load_policy
+from memgym.agents.grpo.rollouts import Job, Rollouts
 from memgym.agents.grpo.settings import PolicySettings, TrainSettings, settings_from
 from memgym.agents.grpo.stages import Players
 from memgym.agents.grpo.updates import Updates
@@ -152,13 +153,13 @@ def row(block: Block, name: str) -> Row:
 def test_runs_that_differ_in_the_seed_alone_are_one_variant(runs: Path) -> None:
     first, second = variants_in([runs])
     assert (first.name, first.seeds) == ("base", (0, 1))
-    assert (second.name, second.seeds) == ('environment.reward_weights={"compression": 0.4}', (0,))
+    assert (second.name, second.seeds) == ("environment.reward_weights.compression=0.4", (0,))
 
 
 def test_the_first_run_that_is_named_gives_the_first_variant(runs: Path) -> None:
     first, second = variants_in([runs / "beta/seed-0", runs])
     assert (first.name, first.seeds) == ("seed-0", (0,))
-    assert (second.name, second.seeds) == ("environment.reward_weights=default", (0, 1))
+    assert (second.name, second.seeds) == ("environment.reward_weights.compression=default", (0, 1))
 
 
 def test_each_seed_may_begin_with_a_model_of_its_own(policy: Policy, tmp_path: Path) -> None:
@@ -221,8 +222,8 @@ def test_what_is_counted_is_what_rollouts_count(runs: Path, written: None) -> No
     assert made.environment(run.settings()) == ENVIRONMENT
     engine: Any = WritingEngine(policy, run.settings())
     trajectories = list(
-        grpo_play.Rollouts(run.settings(), engine, split="test", temperature=0.0).play(
-            [grpo_play.Job(index, 0, index, 0) for index in range(4)]
+        Rollouts(run.settings(), engine, split="test", temperature=0.0).play(
+            [Job(index, 0, index, 0) for index in range(4)]
         )
     )
     wanted = rollout_metrics(trajectories)
@@ -392,7 +393,9 @@ def test_other_environments_are_tables_of_their_own(
     assert [len(block.variants) for block in report.blocks] == [2, 1]
     assert (first.differs, second.differs) == ("", 'memory_types=["semantic"]')
     assert len([item for item in first.rows if item.variant]) == 3  # no GRPO, nothing before it
-    assert len(findings(report)) == 3
+    [one, other] = findings(report)
+    assert one.startswith("own memory budget: all, after GRPO")
+    assert other.startswith('own memory budget, memory_types=["semantic"]: environment.memory')
 
 
 def test_the_report_tells_everything_beside_its_tables(report: Report, page: Path) -> None:

@@ -7,6 +7,7 @@ file                           content
 ``metrics.jsonl``              one line per step; the same bytes for the same ``run.json``
 ``timings.jsonl``              seconds and tokens per second of each, which are never the same
 ``checkpoint-<stage>-<step>/``  what a stopped run goes on from; gone once the run has ended
+``start/``                     the model when reinforcement began
 ``best/``                      the model that was best on the validation split
 ``final/``                     the model at the end
 ``examples.json``              an episode before and after training, for the page
@@ -64,6 +65,11 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+
+    @property
+    def start(self) -> Path:
+        """Where the model is, or will be, with which reinforcement began."""
+        return self.path / "start"
 
     @property
     def best(self) -> Path:
@@ -176,6 +182,11 @@ class RunFolder:
         with self._writing():
             write_folder(final, write_all)
             self._drop_checkpoints(keep=final)
+
+    def save_start(self, write: Callable[[Path], None]) -> None:
+        """Write the model with which reinforcement begins; raises as :meth:`save_checkpoint`."""
+        with self._writing():
+            write_folder(self.start, write)
 
     def save_best(self, write: Callable[[Path], None]) -> None:
         """Write the best model so far; raises as :meth:`save_checkpoint`."""

@@ -19,16 +19,25 @@ __all__ = ["PRESETS", "PRESET_SUMMARIES", "load_config", "merge", "override", "r
 _TINY: Mapping[str, Any] = {
     "environment": {
         "source": "procedural",
-        "source_options": {"tokens": 1_000, "chunk_tokens": 100, "questions": 10},
-        "memory_budget": 0.5,
+        "source_options": {"tokens": 400, "chunk_tokens": 100, "questions": 10},
         "reader_options": {"budget_tokens": 256},
-        "view_recent": 1,
-        "view_relevant": 2,
+        "view_recent": 0,
+        "view_relevant": 1,
         "turns_per_chunk": 1,
     },
     "policy": {"model": "tiny"},
-    "prompt": {"instructions": "none", "max_tokens": 256},
-    "supervised": {"agents": ["sentences"]},
+    "prompt": {"instructions": "none", "max_tokens": 160},
+    "supervised": {
+        "copying_steps": 1_100,
+        "copying_learning_rate": 3e-3,
+        "agents": ["beginner"],
+        "episodes": 750,
+        "steps": 300,
+        "batch_size": 64,
+    },
+    "rollout": {"episodes": 24, "group_size": 8, "concurrency": 256},
+    "optimizer": {"steps": 30, "minibatches": 16, "learning_rate": 5e-4},
+    "evaluation": {"every": 5, "episodes": 64},
 }
 
 # Mem-alpha as published: section 4.1 and the training script of the main run. What the script and

@@ -231,6 +231,7 @@ class _Run:
         """Judge the policy as it is before the first step."""
         row, seconds = self._judged(players, 0, "before")
         if self._log:
+            self._folder.save_start(self._save_model)
             self._log.append({"stage": "grpo", "step": 0, **row}, seconds)
         self._tell(Progress("grpo", 0, self._settings.optimizer.steps, row))
         self._checkpoint("grpo", 0, learner)

@@ -17,6 +17,7 @@ from unittest.mock import patch
 __all__ = ["TrlTimes", "make_random_model", "time_trl"]
 
 VOCABULARY = 2_048
+TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def make_random_model(folder: Path, *, width: int = 64, layers: int = 2, seed: i
     tokenizer = library.PreTrainedTokenizerFast(
         tokenizer_object=tokens, eos_token="<end>", pad_token="<pad>"
     )
+    tokenizer.chat_template = TEMPLATE
     config = library.Qwen3Config(
         vocab_size=VOCABULARY,
         hidden_size=width,
