@@ -1,5 +1,6 @@
 """A trained folder as an agent: ``grpo:folder`` through the benchmark, ``load``, long chunks."""
 
+import copy
 import json
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,6 +15,7 @@ from memgym.agents.chat import ChatReply, ChatRequest, ContextLengthError, Serve
 from memgym.agents.grpo.agent import TrainedWriter, in_pieces, model_folder, trained_model
 from memgym.agents.grpo.folder import RunFolder
 from memgym.agents.grpo.manifest import FILE, read_manifest, write_manifest
+from memgym.agents.grpo.policy import Policy
 from memgym.agents.grpo.training import train
 from memgym.benchmarks.entries import AgentEntry, checked_entries
 from memgym.benchmarks.suites import SUITES, Entry, Suite
@@ -32,7 +34,10 @@ from tests.scripted import prompt_text, scripted_chat
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Return a run whose policy learned to say what the first validation episode asks for."""
     folder = tmp_path_factory.mktemp("trained")
-    small_policy().save(folder / "model")
+    untrained = small_policy(vocab_size=1_100, hidden_size=64, initializer_range=0.02)
+    tokenizer = copy.deepcopy(untrained.tokenizer)
+    tokenizer.add_tokens(insert("|").split("|"))  # few tokens are quickly learned
+    Policy(untrained.model, tokenizer).save(folder / "model")
     env = MemAlphaEnv(**ENVIRONMENT, split="validation")
     env.reset(options={"episode": 0})
     golds = " and ".join(question.answers[0] for question in env.episode.questions[:2])
@@ -40,10 +45,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         patch.setattr(Parrot, "text", insert(golds))
         settings = small_settings(
             policy={"model": str(folder / "model")},
-            prompt={"max_tokens": 80},
+            prompt={"max_tokens": 40},
             supervised={
-                "agents": ["tests.grpo_small:Parrot"], "episodes": 2, "steps": 40,
-                "batch_size": 2, "learning_rate": 1e-2,
+                "agents": ["tests.grpo_small:Parrot"], "episodes": 4, "steps": 30,
+                "batch_size": 2, "learning_rate": 5e-3,
             },
             optimizer={"steps": 1, "minibatches": 1, "learning_rate": 0.0},
             evaluation={"episodes": 2},
@@ -91,7 +96,7 @@ def test_load_gives_the_agent_of_a_run_or_of_a_model(run: RunFolder) -> None:
 
 def test_it_is_asked_greedily_as_it_was_trained(run: RunFolder) -> None:
     settings = trained_model(run.best)
-    assert (settings.temperature, settings.max_tokens) == (0.0, 80)
+    assert (settings.temperature, settings.max_tokens) == (0.0, 40)
     assert settings.backend == "transformers"
 
 
@@ -182,13 +187,13 @@ TEXTS = st.lists(st.tuples(WORDS, st.sampled_from([" ", "\n", "  ", "\n\n"])), m
 def test_pieces_are_the_chunk_and_nothing_else(text: str, tokens: int, heading: str) -> None:
     counter = get_counter()
     pieces = in_pieces(heading + text, tokens, counter)
+    if not text.strip():
+        assert pieces == [heading.strip()] * bool(heading)
+        return
     assert all(piece.startswith(heading) for piece in pieces)
     bodies = [piece.removeprefix(heading) for piece in pieces]
-    if text.strip():
-        assert "".join("".join(bodies).split()) == "".join(text.split())
-    elif heading:
-        assert pieces == [heading.strip()]
-    assert all(body.strip() for body in bodies if text.strip())
+    assert all(body.strip() for body in bodies)
+    assert "".join("".join(bodies).split()) == "".join(text.split())
 
 
 @given(st.lists(st.sampled_from(["Ada keeps bees.", "It rained.", "Ben bakes rye bread."])))
@@ -198,13 +203,12 @@ def test_pieces_are_cut_between_sentences_and_filled(sentences: list[str]) -> No
     assert [part for piece in pieces for part in split_sentences(piece)] == sentences
     assert all(counter.count(piece) <= 14 for piece in pieces)
     for piece, following in pairwise(pieces):
-        assert counter.count(f"{piece} {split_sentences(following)[0]}") > 12
+        assert counter.count(f"{piece} {split_sentences(following)[0]}") > 10
 
 
 def test_a_sentence_that_is_also_part_of_another_is_not_cut_there() -> None:
-    text = "So it is. it is. And so it is."
-    found = in_pieces(text, 1, get_counter())
-    assert found == ["So it is.", "it is.", "And so it is."]
+    found = in_pieces("Heavy Rain fell. Rain fell. Snow fell.", 1, get_counter())
+    assert found == ["Heavy Rain fell.", "Rain fell.", "Snow fell."]
 
 
 def test_a_heading_alone_is_a_piece() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from memgym.agent import Agent
 from memgym.agents.chat import ChatReply, ChatRequest
 from memgym.agents.grpo.folder import RunFolder
 from memgym.agents.grpo.manifest import write_manifest
@@ -267,6 +268,32 @@ def test_the_step_terms_of_a_baseline_are_those_of_its_return() -> None:
     assert 0 < played.format < 1
     total = played.correctness + played.format + 0.05 * played.compression + 0.1 * played.content
     assert total == pytest.approx(wanted)
+
+
+class Searcher(Agent):
+    """Looks into the memory, then writes the first sentence of the chunk, and fails once."""
+
+    name = "searcher"
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Any:
+        """Search on the first turn, write on the second."""
+        if not observation["feedback"].startswith("ok: search_memory"):
+            arguments = {"memory_type": "semantic", "query": "name"}
+            return [{"name": "search_memory", "arguments": arguments}]
+        return [_insert(split_sentences(observation["chunk"])[0]), {"name": "no_such_tool"}]
+
+
+def test_a_chunk_that_took_two_turns_is_paid_once() -> None:
+    entry = AgentEntry("tests.test_grpo_report:Searcher", name="searcher")
+    environment = {**ENVIRONMENT, "turns_per_chunk": 2}
+    played = AgentPlayer(entry, environment, "test").play(0)
+    env = environment_for(entry.make(), **environment, split="test")
+    wanted = play_episode(entry.make(), env, 0)
+    assert (played.responses, played.failed_calls) == (wanted.steps, wanted.steps // 2)
+    assert played.format == 0.5
+    assert played.content is not None
+    total = played.correctness + played.format + 0.05 * played.compression + 0.1 * played.content
+    assert total == pytest.approx(wanted.reward)
 
 
 def test_budget_and_length_are_those_asked_for(report: Report) -> None:

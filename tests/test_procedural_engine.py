@@ -31,7 +31,7 @@ OURS = ("accurate_retrieval", "conflict_resolution")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tokens": 999}, "tokens must be from 1,000 to 10,000,000, got 999"),
+        ({"tokens": 299}, "tokens must be from 300 to 10,000,000, got 299"),
         ({"tokens": 10_000_001}, "tokens"),
         ({"tokens": 2e3}, "tokens must be a whole number"),
         ({"chunk_tokens": 99}, "chunk_tokens"),

@@ -23,9 +23,10 @@ from memgym.tokens import TokenCounter
 __all__ = ["SHIPPED", "TrainedWriter", "in_pieces", "model_folder", "trained_model"]
 
 SHIPPED: Mapping[str, Path] = {
-    "memalpha-tiny": Path(__file__).parent / "checkpoints" / "memalpha-tiny"
+    file.parent.name: file.parent
+    for file in sorted((Path(__file__).parent / "checkpoints").glob(f"*/{FILE}"))
 }
-"""Trained policies that come with memgym, by name."""
+"""Trained policies that come with memgym, by name: what lies in ``checkpoints/``."""
 
 _LONGER = 1.5  # times the chunks of its training, and a chunk is read in pieces
 
@@ -56,13 +57,6 @@ class TrainedWriter(PromptOnly):
     @classmethod
     def load(cls, folder: str | Path) -> "TrainedWriter":
         """Return the agent of a run's folder, of a model's folder, or of a name that is shipped.
-
-        Example:
-            >>> from memgym.agents.grpo.agent import TrainedWriter
-            >>> from memgym.evaluation import environment_for, play_episode
-            >>> agent = TrainedWriter.load("memalpha-tiny")
-            >>> env = environment_for(agent, split="test", memory_budget=0.5)
-            >>> score = play_episode(agent, env, episode=0).score
 
         Raises:
             UsageError: there is none.

@@ -20,6 +20,7 @@ _TINY: Mapping[str, Any] = {
     "environment": {
         "source": "procedural",
         "source_options": {"tokens": 400, "chunk_tokens": 100, "questions": 10},
+        "memory_budget": 0.0,
         "reader_options": {"budget_tokens": 256},
         "view_recent": 0,
         "view_relevant": 1,

@@ -36,7 +36,8 @@ class Episodes:
         environment = settings.environment
         source = environment.get("source", "procedural")
         options: Mapping[str, Any] = environment.get("source_options", {})
-        self._size = load_source(source, "train", options, data or None).size
+        self._set = load_source(source, "train", options, data or None)
+        self._size = self._set.size
         self.judged = range(0)
         if settings.optimizer.steps:  # looked for now, not after hours of supervised learning
             size = load_source(source, "validation", options, data or None).size
@@ -55,6 +56,11 @@ class Episodes:
         while True:
             yield self._place("supervised", number)
             number += 1
+
+    def texts(self) -> Iterator[str]:
+        """Return the chunks of the demonstrated episodes, without end."""
+        for number in self.demonstrated():
+            yield from self._set.episode(number).chunks
 
     def _place(self, stage: str, number: int) -> int:
         if self._size is None:

@@ -14,6 +14,7 @@ __all__ = ["SupervisedLearner", "copying", "in_passes"]
 _BETAS = (0.9, 0.98)
 _COPY_TOKENS = (24, 192)  # the longest text in the first half of the steps, and at the end
 _PIECE_TOKENS = (6, 24)
+_RANDOM_SHARE = 0.3  # of the steps, with random tokens alone
 
 
 class SupervisedLearner:
@@ -96,32 +97,51 @@ def in_passes(
 
 
 def copying(
-    tokens: Sequence[int], settings: SupervisedSettings, seed: int
+    tokens: Sequence[int],
+    texts: Sequence[Sequence[int]],
+    settings: SupervisedSettings,
+    seed: int,
 ) -> Callable[[int], list[Sample]]:
-    """Return the samples of each update: random tokens, to be said again piece by piece.
+    """Return the samples of each update: something to be said again, piece by piece.
 
     The pieces come in another order, so that what follows a token has to be looked up by what it
-    is, and not by how far away it is. Texts are short until copying is understood, then longer.
+    is, and not by how far away it is. At first it is random tokens, and few, until copying is
+    understood. Then they become more; in half of the samples they are drawn from so few that what
+    follows one of them depends on what was before it, as in language; and every second sample is
+    text.
 
     Args:
         tokens: Ids that may occur.
+        texts: Token ids of chunks of the train split.
         settings: Number of updates and samples in each.
-        seed: Of the tokens.
+        seed: Of all that is random.
     """
     steps = settings.copying_steps
     first, last = _COPY_TOKENS
 
     def draw(step: int) -> list[Sample]:
-        random = Random(f"copying/{seed}/{step}")
-        grown = max(0.0, 2 * step / steps - 1)  # from the middle on
-        most = round(first * (last / first) ** grown)
-        texts = [
-            tuple(random.choices(tokens, k=random.randint(first // 2, most)))
-            for _ in range(settings.batch_size)
-        ]
-        return [_sample(text, _in_another_order(text, random)) for text in texts]
+        random, done = Random(f"copying/{seed}/{step}"), step / steps
+        most = round(first * (last / first) ** max(0.0, 2 * done - 1))  # more from the middle on
+        made = []
+        for number in range(settings.batch_size):
+            if number % 2 and done > _RANDOM_SHARE:
+                text = tuple(random.choice(texts))
+                if done < 2 * _RANDOM_SHARE:
+                    text = _cut(text, random.randint(first, 3 * first), random)
+            else:
+                length = random.randint(first // 2, most)
+                few = random.random() < 0.5
+                pool = random.sample(tokens, max(8, length // 2)) if few else tokens
+                text = tuple(random.choices(pool, k=length))
+            made.append(_sample(text, _in_another_order(text, random)))
+        return made
 
     return draw
+
+
+def _cut(text: tuple[int, ...], tokens: int, random: Random) -> tuple[int, ...]:
+    start = random.randint(0, max(0, len(text) - tokens))
+    return text[start : start + tokens]
 
 
 def _in_another_order(text: tuple[int, ...], random: Random) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ from memgym.rewards import checked_weights
 
 __all__ = ["Progress", "train"]
 
+_COPIED_CHUNKS = 1_000
 _SAVED_EVERY = 200  # updates of supervised learning
 _REFERENCE = "reference"
 
@@ -161,13 +162,23 @@ class _Run:
         tokens = [number for number in range(len(self._policy.tokenizer)) if number not in special]
         learner = SupervisedLearner(
             self._updates,
-            copying(tokens, chosen, self._settings.seed),
+            copying(tokens, self._texts(), chosen, self._settings.seed),
             steps=chosen.copying_steps,
             learning_rate=chosen.copying_learning_rate,
             warmup_share=0.0,
             micro_batch_tokens=self._settings.optimizer.micro_batch_tokens,
         )
         self._learn("copying", learner, chosen.copying_steps, done)
+
+    def _texts(self) -> list[tuple[int, ...]]:
+        """Return chunks of the episodes that are demonstrated, as token ids."""
+        encode = LocalText(self._policy.tokenizer, 0).encode
+        texts: list[tuple[int, ...]] = []
+        for chunk in self._episodes.texts():
+            texts.append(encode(chunk))
+            if len(texts) == _COPIED_CHUNKS:
+                break
+        return texts
 
     def _supervised(self, done: int) -> None:
         chosen = self._settings.supervised

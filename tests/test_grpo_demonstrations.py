@@ -1,0 +1,236 @@
+"""What supervised learning sees: the policy's own prompts, and what an agent did, as tokens."""
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+import pytest
+
+from memgym.agent import Agent
+from memgym.agents.chat.local_text import LocalText
+from memgym.agents.grpo.beginner import Beginner
+from memgym.agents.grpo.demonstrations import Demonstration, action_text, demonstrations
+from memgym.agents.grpo.rollouts import Job, Rollouts
+from memgym.agents.grpo.samples import Sample
+from memgym.agents.grpo.settings import SupervisedSettings, TrainSettings
+from memgym.agents.grpo.supervised import SupervisedLearner, copying, in_passes
+from memgym.agents.grpo.updates import Updates
+from memgym.baselines import BASELINES
+from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.errors import UsageError
+from memgym.evaluation import environment_for, play_episode
+from memgym.tasks import registry
+from memgym.text import split_sentences
+from tests.grpo_small import (
+    ENVIRONMENT,
+    Parrot,
+    ScriptedEngine,
+    insert,
+    plain_logprobs,
+    small_policy,
+    small_settings,
+    tokenizer,
+)
+from tests.scripted import prompt_text
+
+END = 2
+
+
+def shown_by(*agents: str, limit: int = 0, **supervised: Any) -> list[Demonstration]:
+    given = {"agents": list(agents), "episodes": 2, **supervised}
+    return demonstrations(
+        small_settings(supervised=given), LocalText(tokenizer(), limit), END, count(5)
+    )
+
+
+# ------------------------------------------------------------------ prompts and responses
+
+
+def test_responses_are_what_the_agent_did_and_how_a_response_ends() -> None:
+    found = shown_by("tests.grpo_small:Parrot")
+    text = LocalText(tokenizer(), 0)
+    assert len(found) == 4
+    assert {one.response_ids for one in found} == {(*text.encode(Parrot.text), END)}
+
+
+def test_prompts_are_those_of_the_rollouts() -> None:
+    """The policy must find in play what it learned from, down to the token."""
+    found = shown_by("tests.grpo_small:Parrot", episodes=1)
+    engine = ScriptedEngine(lambda request: Parrot.text)
+    list(Rollouts(small_settings(), engine).play([Job(0, 0, 5, 0)]))
+    text = LocalText(tokenizer(), 0)
+    assert [one.prompt_ids for one in found] == [text.prompt(one).ids for one in engine.asked]
+    assert "[s1] the same" in prompt_text(engine.asked[1])
+
+
+def test_an_agents_own_view_of_the_memory_does_not_change_the_prompts() -> None:
+    class Wide(Parrot):
+        settings = {"view_recent": 50, "view_relevant": 50}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.grpo_small.Wide", Wide, raising=False)
+        assert shown_by("tests.grpo_small:Wide") == shown_by("tests.grpo_small:Parrot")
+
+
+def test_agents_take_turns_and_play_the_train_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits: list[str] = []
+    load = registry._load
+
+    def noted(name: str, split: str, *given: Any) -> Any:
+        splits.append(split)
+        return load(name, split, *given)
+
+    monkeypatch.setattr(registry, "_load", noted)
+    found = shown_by("tests.grpo_small:Parrot", "beginner", episodes=3)
+    parrot = (*LocalText(tokenizer(), 0).encode(Parrot.text), END)
+    assert [one.response_ids == parrot for one in found] == [True, True, False, False, True, True]
+    assert set(splits) == {"train"}
+
+
+def test_trajectories_below_the_least_score_are_left_out() -> None:
+    every, good = shown_by("sentences", "null"), shown_by("sentences", "null", least_score=0.5)
+    assert len(good) == 2
+    assert good == every[:2]
+    with pytest.raises(UsageError, match=r"least_score = 0.9; the best has 0\.000"):
+        shown_by("null", least_score=0.9)
+
+
+def test_prompts_that_do_not_fit_are_shortened_as_in_play() -> None:
+    found, whole = (
+        shown_by("tests.grpo_small:Parrot", limit=400),
+        shown_by("tests.grpo_small:Parrot"),
+    )
+    assert len(found) == len(whole)
+    assert all(len(one.prompt_ids) <= 388 for one in found)  # and 12 tokens of response
+    assert any(len(one.prompt_ids) > 388 for one in whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sentence", 'unknown agent "sentence": did you mean "sentences"'),
+        ("prompt_only", '"prompt_only" needs supervised.model'),
+        ("nowhere:Agent", 'cannot import "nowhere"'),
+    ],
+)
+def test_an_agent_that_cannot_be_had_is_told(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        shown_by(name)
+
+
+# ------------------------------------------------------------------ actions as text
+
+
+@pytest.mark.parametrize("agent", ["sentences", "flat", "null"])
+@pytest.mark.parametrize("tool_format", ["hermes", "markers"])
+def test_text_of_an_action_does_what_the_action_did(agent: str, tool_format: str) -> None:
+    class Spoken(Agent):
+        name = "spoken"
+        settings = BASELINES[agent].settings
+
+        def reset(self, briefing: Any) -> None:
+            super().reset(briefing)
+            self._one = BASELINES[agent]()
+            self._one.reset(briefing)
+
+        def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+            return action_text(self._one.act(observation, info), tool_format)
+
+    results = [
+        play_episode(one, environment_for(one, **ENVIRONMENT, split="train"), 3)
+        for one in (BASELINES[agent](), Spoken())
+    ]
+    assert results[0].memory_digest == results[1].memory_digest
+    assert results[0].calls == results[1].calls
+
+
+def test_a_message_with_native_calls_is_written_out() -> None:
+    function = {"name": "f", "arguments": '{"text": "Ä"}'}
+    message = {"content": "So: ", "tool_calls": [{"function": function}]}
+    assert action_text(message, "hermes") == (
+        'So: <tool_call>\n{"name": "f", "arguments": {"text": "Ä"}}\n</tool_call>\n'
+    )
+    assert action_text("as it is", "markers") == "as it is"
+
+
+# ------------------------------------------------------------------ the beginner
+
+
+def test_the_beginner_keeps_words_of_the_chunk_and_makes_slips() -> None:
+    agent = Beginner()
+    env = MemAlphaEnv(**{**ENVIRONMENT, "view_recent": 5}, split="train")
+    counted: Counter[str] = Counter()
+    for episode in range(12):
+        result = play_episode(agent, env, episode)
+        counted["calls"] += result.calls
+        counted["failed"] += result.calls - result.valid_calls
+        counted["sentences"] += sum(len(split_sentences(text)) for text in env.episode.chunks)
+        words = set(" ".join(env.episode.chunks).split())
+        for store in ("semantic", "episodic"):
+            for content in env.memory.items(store).values():  # type: ignore[arg-type]
+                assert set(content.split()) <= words
+        assert 0 < result.metrics["memory_share"] < 0.9
+    assert 0.3 < counted["calls"] / counted["sentences"] < 0.6
+    assert 0.02 < counted["failed"] / counted["calls"] < 0.2
+
+
+def test_the_beginner_does_the_same_for_the_same_seed() -> None:
+    env = MemAlphaEnv(**ENVIRONMENT, split="train")
+    first, again, other = (play_episode(Beginner(), env, 1, seed=seed) for seed in (0, 0, 1))
+    assert first.memory_digest == again.memory_digest != other.memory_digest
+
+
+# ------------------------------------------------------------------ passes and updates
+
+
+def test_passes_go_through_all_demonstrations_in_another_order_each_time() -> None:
+    shown = [Demonstration((number,), (number,)) for number in range(10)]
+    draw = in_passes(shown, SupervisedSettings(batch_size=5), seed=0)
+    passes = [[draw(step)[place].prompt_ids[0] for step in (first, first + 1) for place in range(5)]
+              for first in (0, 2)]  # fmt: skip
+    assert [sorted(numbers) for numbers in passes] == [list(range(10))] * 2
+    assert passes[0] != passes[1] != list(range(10))
+    assert draw(1) == draw(1)
+    assert len(in_passes(shown[:3], SupervisedSettings(batch_size=5), seed=0)(7)) == 3
+
+
+def test_copying_repeats_longer_and_longer_texts() -> None:
+    draw = copying(range(7, 20), SupervisedSettings(copying_steps=10, batch_size=3), seed=0)
+    for step, length in ((0, 12), (9, 48)):
+        samples = draw(step)
+        assert len({sample.prompt_ids for sample in samples}) == 3
+        for sample in samples:
+            assert sample.prompt_ids == sample.response_ids
+            assert len(sample.prompt_ids) == length
+            assert set(sample.prompt_ids) <= set(range(7, 20))
+
+
+def test_the_loss_is_on_responses_alone_and_falls() -> None:
+    policy = small_policy(vocab_size=50)
+    samples = [
+        Sample(0, (1, 2, 3), (4, 5), (0.0,) * 2, False, 0.0, 0.0),
+        Sample(0, (7,), (8, 9, 4), (0.0,) * 3, False, 0.0, 0.0),
+    ]
+    expected = -sum(
+        plain_logprobs(policy.model, one.prompt_ids, one.response_ids).sum().item()
+        for one in samples
+    )
+    learner = SupervisedLearner(
+        Updates(policy), lambda step: samples, steps=12, learning_rate=1e-2,
+        warmup_share=0.2, micro_batch_tokens=16,
+    )  # fmt: skip
+    learner.begin()
+    losses = [learner.update() for _ in range(12)]
+    assert losses[0] == pytest.approx(expected / 5, rel=1e-5)
+    assert losses[-1] < losses[0] / 2
+    assert learner.done == 12
+    assert not policy.model.training
+
+
+def test_nothing_is_demonstrated_without_calls_that_are_written_as_text() -> None:
+    """A response that stores nothing is one, too: it is learned that nothing was worth keeping."""
+    found = shown_by("null", episodes=1)
+    assert {one.response_ids for one in found} == {(END,)}
+    assert TrainSettings is not None
+    assert insert("x") in insert("x")
