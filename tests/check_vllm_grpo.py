@@ -131,5 +131,7 @@ def test_vllm_in_process(models: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def _reply(entry: dict[str, Any]) -> ChatReply:
-    ids = {name: tuple(entry[name]) for name in ("prompt_ids", "token_ids", "logprobs")}
-    return ChatReply("", **ids)
+    prompt_ids, token_ids, logprobs = (
+        tuple(entry[name]) for name in ("prompt_ids", "token_ids", "logprobs")
+    )
+    return ChatReply("", prompt_ids=prompt_ids, token_ids=token_ids, logprobs=logprobs)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,7 +13,7 @@ from memgym.agents.grpo.beginner import Beginner
 from memgym.agents.grpo.demonstrations import Demonstration, action_text, demonstrations
 from memgym.agents.grpo.rollouts import Job, Rollouts
 from memgym.agents.grpo.samples import Sample
-from memgym.agents.grpo.settings import SupervisedSettings, TrainSettings
+from memgym.agents.grpo.settings import SupervisedSettings
 from memgym.agents.grpo.supervised import SupervisedLearner, copying, in_passes
 from memgym.agents.grpo.updates import Updates
 from memgym.baselines import BASELINES
@@ -26,7 +26,6 @@ from tests.grpo_small import (
     ENVIRONMENT,
     Parrot,
     ScriptedEngine,
-    insert,
     plain_logprobs,
     small_policy,
     small_settings,
@@ -66,7 +65,7 @@ def test_prompts_are_those_of_the_rollouts() -> None:
 
 def test_an_agents_own_view_of_the_memory_does_not_change_the_prompts() -> None:
     class Wide(Parrot):
-        settings = {"view_recent": 50, "view_relevant": 50}
+        settings: ClassVar[Mapping[str, Any]] = {"view_recent": 50, "view_relevant": 50}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.grpo_small.Wide", Wide, raising=False)
@@ -89,11 +88,14 @@ def test_agents_take_turns_and_play_the_train_split(monkeypatch: pytest.MonkeyPa
 
 
 def test_trajectories_below_the_least_score_are_left_out() -> None:
-    every, good = shown_by("sentences", "null"), shown_by("sentences", "null", least_score=0.5)
+    every, good = (
+        shown_by("sentences", "closed_book"),
+        shown_by("sentences", "closed_book", least_score=0.5),
+    )
     assert len(good) == 2
     assert good == every[:2]
     with pytest.raises(UsageError, match=r"least_score = 0.9; the best has 0\.000"):
-        shown_by("null", least_score=0.9)
+        shown_by("closed_book", least_score=0.9)
 
 
 def test_prompts_that_do_not_fit_are_shortened_as_in_play() -> None:
@@ -122,7 +124,7 @@ def test_an_agent_that_cannot_be_had_is_told(name: str, message: str) -> None:
 # ------------------------------------------------------------------ actions as text
 
 
-@pytest.mark.parametrize("agent", ["sentences", "flat", "null"])
+@pytest.mark.parametrize("agent", ["sentences", "flat", "closed_book"])
 @pytest.mark.parametrize("tool_format", ["hermes", "markers"])
 def test_text_of_an_action_does_what_the_action_did(agent: str, tool_format: str) -> None:
     class Spoken(Agent):
@@ -168,7 +170,7 @@ def test_the_beginner_keeps_words_of_the_chunk_and_makes_slips() -> None:
         counted["sentences"] += sum(len(split_sentences(text)) for text in env.episode.chunks)
         words = set(" ".join(env.episode.chunks).split())
         for store in ("semantic", "episodic"):
-            for content in env.memory.items(store).values():  # type: ignore[arg-type]
+            for content in env.memory.items(store).values():
                 assert set(content.split()) <= words
         assert 0 < result.metrics["memory_share"] < 0.9
     assert 0.3 < counted["calls"] / counted["sentences"] < 0.6
@@ -195,15 +197,21 @@ def test_passes_go_through_all_demonstrations_in_another_order_each_time() -> No
     assert len(in_passes(shown[:3], SupervisedSettings(batch_size=5), seed=0)(7)) == 3
 
 
-def test_copying_repeats_longer_and_longer_texts() -> None:
-    draw = copying(range(7, 20), SupervisedSettings(copying_steps=10, batch_size=3), seed=0)
-    for step, length in ((0, 12), (9, 48)):
+def test_copying_says_the_same_tokens_again_and_more_of_them_as_it_goes_on() -> None:
+    chunks = [tuple(range(500, 900))]
+    draw = copying(
+        range(7, 400), chunks, SupervisedSettings(copying_steps=100, batch_size=40), seed=0
+    )
+    for step in (0, 50, 99):
         samples = draw(step)
-        assert len({sample.prompt_ids for sample in samples}) == 3
+        assert samples == draw(step)
         for sample in samples:
-            assert sample.prompt_ids == sample.response_ids
-            assert len(sample.prompt_ids) == length
-            assert set(sample.prompt_ids) <= set(range(7, 20))
+            assert Counter(sample.response_ids) == Counter(sample.prompt_ids)
+            known = set(range(7, 400)) if sample.prompt_ids[0] < 400 else set(chunks[0])
+            assert set(sample.prompt_ids) <= known
+    lengths = [max(len(one.prompt_ids) for one in draw(step)) for step in (0, 99)]
+    assert lengths[0] < lengths[1]
+    assert {one.prompt_ids for one in draw(0)} != {one.prompt_ids for one in draw(1)}
 
 
 def test_the_loss_is_on_responses_alone_and_falls() -> None:
@@ -228,9 +236,6 @@ def test_the_loss_is_on_responses_alone_and_falls() -> None:
     assert not policy.model.training
 
 
-def test_nothing_is_demonstrated_without_calls_that_are_written_as_text() -> None:
-    """A response that stores nothing is one, too: it is learned that nothing was worth keeping."""
-    found = shown_by("null", episodes=1)
+def test_storing_nothing_is_a_response() -> None:
+    found = shown_by("closed_book", episodes=1)
     assert {one.response_ids for one in found} == {(END,)}
-    assert TrainSettings is not None
-    assert insert("x") in insert("x")

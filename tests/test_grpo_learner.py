@@ -74,10 +74,10 @@ def first_gradients(learner: Learner, samples: Sequence[TrainedSample]) -> dict[
     updates, found = learner._updates, list[dict[str, Any]]()
     step = updates.step
 
-    def noted(rate: float, max_gradient_norm: float) -> float:
+    def noted(learning_rate: float, max_gradient_norm: float) -> float:
         model = updates.policy.model
         found.append({name: item.grad.clone() for name, item in trained_names(model)})
-        return step(rate, max_gradient_norm)
+        return step(learning_rate, max_gradient_norm)
 
     updates.step = noted  # type: ignore[method-assign]
     learner.update(samples)

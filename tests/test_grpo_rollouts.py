@@ -1,7 +1,7 @@
 """Rollouts: what is sampled is what is learned from, and no rollout feels the others."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -252,7 +252,7 @@ def test_several_rollouts_ask_the_reader_at_a_time(
 
 
 def test_a_fault_of_the_engine_ends_all_and_what_runs_is_dropped() -> None:
-    replies = iter(["", ServerError("gone")])
+    replies: Iterator[str | ChatError] = iter(["", ServerError("gone")])
     engine = ScriptedEngine(
         lambda request: next(replies), lambda request: 1 + (request.seed or 0) % 5
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from memgym.agents.grpo import training
+from memgym.agents.grpo.advantages import advantages
 from memgym.agents.grpo.folder import RunFolder
 from memgym.agents.grpo.manifest import read_manifest
 from memgym.agents.grpo.policy import load_policy
@@ -45,14 +46,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def _small_scale() -> Iterator[None]:
     """Save often, and pay for tokens: a model that writes nonsense would get 0 for everything."""
-    plain = training.advantages
 
     def scored(trajectories: Sequence[Trajectory], *given: Any) -> Any:
-        return plain([replace(one, correctness=_digest(one)) for one in trajectories], *given)
+        return advantages([replace(one, correctness=_digest(one)) for one in trajectories], *given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "advantages", scored)
         patch.setattr(training, "_SAVED_EVERY", 2)
+        patch.setattr(training, "_COPIED_CHUNKS", 4)
         yield
 
 

@@ -61,7 +61,7 @@ def test_results_are_those_of_this_chunk_alone() -> None:
     assert CHUNKS[1] in shown[2]
 
 
-@pytest.mark.parametrize(("tool_format", "tools"), [("hermes", 0), ("markers", 0), ("native", 3)])
+@pytest.mark.parametrize(("tool_format", "tools"), [("hermes", 0), ("markers", 0), ("native", 4)])
 def test_schemas_go_along_with_native_calls_only(tool_format: str, tools: int) -> None:
     _, writing, *_ = begun(tool_format=tool_format)
     assert len(writing.tools) == tools

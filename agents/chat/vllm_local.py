@@ -78,12 +78,14 @@ class Engine:
         self._running: dict[int, tuple[ChatRequest, Prompt]] = {}
 
     def start(self, number: int, request: ChatRequest) -> None:
+        """Take a request in; see :class:`memgym.agents.chat.batching.Engine`."""
         prompt = self._text.prompt(request)
         parameters = _sampling(request, prompt)
         self.llm.add_request(str(number), {"prompt_token_ids": list(prompt.ids)}, parameters)
         self._running[number] = request, prompt
 
     def step(self) -> list[tuple[int, ChatReply | ChatError]]:
+        """Advance what runs, and return what has ended."""
         return [
             (int(output.request_id), self._result(int(output.request_id), output))
             for output in self.llm.step()
@@ -91,10 +93,12 @@ class Engine:
         ]
 
     def drop(self) -> None:
+        """Forget all that runs."""
         self.llm.abort_request([str(number) for number in self._running])
         self._running.clear()
 
     def close(self) -> None:
+        """Free the model."""
         self._running.clear()
         self.llm.engine_core.shutdown()
 

@@ -139,7 +139,7 @@ def _agent(name: str, settings: SupervisedSettings) -> Agent:
             return AGENTS[name](Chat(model_settings(**settings.model)))
     if name in BASELINES:
         return BASELINES[name]()
-    known = [Beginner.name, *BASELINES, *AGENTS]
+    known = dict.fromkeys([Beginner.name, *BASELINES, *AGENTS])
     raise UsageError(f'supervised.agents: unknown agent "{name}": {nearest(name, known)}')
 
 
