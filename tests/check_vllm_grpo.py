@@ -118,6 +118,7 @@ def test_vllm_in_process(models: tuple[Path, Path], tmp_path: Path) -> None:
         text=True,
         timeout=600,
         check=False,
+        start_new_session=True,  # vLLM, as it goes down, may end what is in its process group
     )
     assert done.returncode == 0, done.stderr[-4_000:]
     rounds: list[list[dict[str, Any]]] = json.loads(found.read_text())

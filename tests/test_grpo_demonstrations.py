@@ -1,5 +1,6 @@
 """What supervised learning sees: the policy's own prompts, and what an agent did, as tokens."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from itertools import count
@@ -26,6 +27,7 @@ from tests.grpo_small import (
     ENVIRONMENT,
     Parrot,
     ScriptedEngine,
+    insert,
     plain_logprobs,
     small_policy,
     small_settings,
@@ -66,10 +68,13 @@ def test_prompts_are_those_of_the_rollouts() -> None:
 def test_an_agents_own_view_of_the_memory_does_not_change_the_prompts() -> None:
     class Wide(Parrot):
         settings: ClassVar[Mapping[str, Any]] = {"view_recent": 50, "view_relevant": 50}
+        text = "".join(insert(f"Item {number}.") for number in range(9))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.grpo_small.Wide", Wide, raising=False)
-        assert shown_by("tests.grpo_small:Wide") == shown_by("tests.grpo_small:Parrot")
+        second = shown_by("tests.grpo_small:Wide", episodes=1)[1]
+    text = LocalText(tokenizer(), 0).decode(second.prompt_ids)
+    assert re.findall(r"Item \d", text) == ["Item 8"]  # as the policy will see it
 
 
 def test_agents_take_turns_and_play_the_train_split(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,6 +243,22 @@ def test_gradients_of_an_adapter_are_those_of_a_plain_loop(checkpointing: bool) 
         torch.testing.assert_close(gradient, expected[name].grad, atol=1e-5, rtol=1e-5)
 
 
+def test_samples_of_groups_without_differences_are_left_out() -> None:
+    samples = tuple(item.sample for item in some_samples(bare_policy().model, 2))
+    trajectories = [
+        Trajectory(
+            group=group, rollout=rollout, episode_id="e", ability="a", samples=samples,
+            correctness=float(group == 1 and rollout == 0), compression=0.0, memory_share=0.0,
+        )
+        for group in range(3)
+        for rollout in range(2)
+    ]  # fmt: skip
+    found = trained_samples(trajectories, advantages(trajectories, AdvantageSettings(), {}))
+    assert [item.sample for item in found] == [*samples, *samples]
+    values = [item.advantage for item in found]
+    assert values[0] == values[1] == -values[2] == -values[3] > 0
+
+
 def test_every_sample_is_used_once_in_a_step() -> None:
     policy = bare_policy()
     samples = some_samples(policy.model, 5)
@@ -261,6 +277,22 @@ def test_without_samples_nothing_changes() -> None:
     figures = learner.update([])
     assert (figures["loss"], figures["updates"], learner.version) == (0.0, 0.0, 1)
     assert weights_of(policy) == before
+
+
+def test_a_stage_begins_with_an_optimizer_that_remembers_nothing() -> None:
+    policy = bare_policy()
+    samples = some_samples(policy.model, 2)
+    learner = learner_of(policy, optimizer={"minibatches": 1, "learning_rate": 1e-3})
+    for _ in range(3):
+        learner.update(samples)
+    learner.begin()
+    before = torch.cat([weight.detach().flatten() for _, weight in trained_names(policy.model)])
+    learner.update([replace(item, advantage=-item.advantage) for item in samples])
+    after = torch.cat([weight.detach().flatten() for _, weight in trained_names(policy.model)])
+    # The first step of Adam is as long as the learning rate, whatever the gradient.
+    steps = (after - before).abs()
+    assert steps.max().item() == pytest.approx(1e-3, rel=1e-2)
+    assert (steps > 0.9e-3).float().mean() > 0.5
 
 
 def test_the_learning_rate_grows_and_falls() -> None:

@@ -350,7 +350,7 @@ def test_an_unknown_procedural_id_shows_what_ids_look_like(key: str) -> None:
 def test_procedural_options_are_checked() -> None:
     with pytest.raises(UsageError, match='no option "token": did you mean "tokens"'):
         load_source("procedural", "train", {"token": 5})
-    with pytest.raises(UsageError, match=r'source "procedural": .*tokens must be from 1,000'):
+    with pytest.raises(UsageError, match=r'source "procedural": .*tokens must be from 300'):
         load_source("procedural", "train", {"tokens": 5})
     with pytest.raises(UsageError, match="no episode -1: indices start at 0"):
         load_source("procedural", "train").episode(-1)

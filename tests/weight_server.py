@@ -11,7 +11,7 @@ from typing import Any
 
 from memgym.agents.chat import ChatReply, ChatRequest
 from memgym.agents.chat.batching import Batcher
-from memgym.agents.chat.transformers_local import LocalEngine
+from memgym.agents.chat.transformers_local import LOADING, LocalEngine
 from memgym.agents.grpo.policy import load_policy
 from memgym.agents.grpo.settings import PolicySettings
 from tests.chat_server import LocalServer, QuietHandler
@@ -58,7 +58,8 @@ class ServedModel:
         from transformers import AutoModelForCausalLM
 
         self.loaded.append(folder)
-        new: Any = AutoModelForCausalLM.from_pretrained(folder)
+        with LOADING:  # other servers load in threads of their own
+            new: Any = AutoModelForCausalLM.from_pretrained(folder)
         self._policy.model.load_state_dict(new.state_dict())
 
     def reply(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ batch between two steps. Works for every causal language model whose past is key
 """
 
 import inspect
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from memgym.errors import UsageError, nearest
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LocalEngine", "TransformersModel", "load_model"]
+__all__ = ["LOADING", "LocalEngine", "TransformersModel", "load_model"]
 
 Result = ChatReply | ChatError
 
@@ -33,6 +34,9 @@ OPTIONS: Mapping[str, str] = {
     "revision": "a branch or commit on the model hub",
     "batch_tokens": "a number of tokens, at least 1",
 }
+LOADING = threading.Lock()
+"""Held while transformers makes a model: it patches its classes meanwhile, and two threads that do
+so at a time can leave them patched (tied weights are then no longer tied)."""
 BATCH_TOKENS = 65_536
 """Prompt and reply tokens that are held at a time, padding included: it bounds the memory (the
 buffers have up to half as much again in reserve)."""
@@ -111,7 +115,8 @@ def load_model(settings: ModelSettings) -> Any:
         raise UsageError(f'engine option "dtype" must be {OPTIONS["dtype"]}, got {type_name!r}')
     chosen = {key: options[key] for key in ("attn_implementation", "revision") if options.get(key)}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(settings.model, dtype=dtype, **chosen)
+        with LOADING:
+            model: Any = AutoModelForCausalLM.from_pretrained(settings.model, dtype=dtype, **chosen)
         model = model.to(device).eval()
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise UsageError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from memgym.agents.chat.local_text import load_tokenizer
 from memgym.agents.chat.models import ModelSettings
+from memgym.agents.chat.transformers_local import LOADING
 from memgym.agents.grpo.settings import PolicySettings
 from memgym.errors import UsageError
 
@@ -79,7 +80,7 @@ def load_policy(settings: PolicySettings, seed: int = 0) -> Policy:
         raise UsageError('training needs torch: pip install "memgym[train]"') from error
     tokenizer = load_tokenizer(ModelSettings(model=settings.model, backend="transformers"))
     try:
-        with without_bars():
+        with LOADING, without_bars():
             model: Any = AutoModelForCausalLM.from_pretrained(
                 settings.model,
                 dtype=getattr(torch, settings.dtype),

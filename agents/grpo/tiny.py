@@ -8,6 +8,7 @@ text of the train split only. What the model can do it learns in training (see
 from collections.abc import Sequence
 from typing import Any
 
+from memgym.agents.chat.transformers_local import LOADING
 from memgym.agents.grpo.policy import Policy
 
 __all__ = ["SHAPE", "TINY", "make_tiny"]
@@ -88,7 +89,7 @@ def make_tiny(seed: int, kind: str = "qwen3") -> Policy:
         pad_token_id=pad,
         **SHAPE,
     )
-    with torch.random.fork_rng(devices=[]):
+    with LOADING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config)
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)

@@ -27,6 +27,7 @@ from memgym.agents.grpo.stages import Episodes, Players
 from memgym.agents.grpo.supervised import SupervisedLearner, copying, in_passes
 from memgym.agents.grpo.tiny import TINY, make_tiny
 from memgym.agents.grpo.updates import Updates
+from memgym.errors import UsageError
 from memgym.rewards import checked_weights
 
 __all__ = ["Progress", "train"]
@@ -86,6 +87,11 @@ def train(
     else:
         policy = load_policy(chosen, settings.seed)
     updates = Updates(policy, accelerator, autocast=chosen.autocast)
+    if updates.distribution == "FSDP":
+        raise UsageError(
+            "a model that is sharded over processes cannot be checkpointed yet, so memgym train "
+            "does not take one; launch data-parallel (docs/accelerate/data_parallel.yaml)"
+        )
     together = updates.accelerator.wait_for_everyone
     if updates.rank:  # the first process alone writes
         together()  # it has made the folder ready

@@ -33,6 +33,9 @@ class Updates:
     Attributes:
         policy: As given.
         accelerator: As given.
+
+    Raises:
+        UsageError: accelerate is missing, or it is to use DeepSpeed.
     """
 
     def __init__(self, policy: Policy, accelerator: Any = None, *, autocast: bool = False) -> None:
@@ -40,11 +43,21 @@ class Updates:
 
         self.policy = policy
         self.accelerator = accelerator or _accelerator(policy, autocast)
+        if self.distribution == "DEEPSPEED":
+            raise UsageError(
+                "DeepSpeed takes an optimizer step of its own in each backward pass, which does "
+                "not fit minibatches of several passes; launch data-parallel"
+            )
         trained = [item for item in policy.model.parameters() if item.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0)
         self._module, self._optimizer = self.accelerator.prepare(
             response_model(policy.model), optimizer
         )
+
+    @property
+    def distribution(self) -> str:
+        """How accelerate distributes the weights, such as ``NO``, ``MULTI_GPU`` or ``FSDP``."""
+        return str(self.accelerator.distributed_type.value)
 
     @property
     def processes(self) -> int:
