@@ -13,6 +13,7 @@ from memgym.agents.grpo import training
 from memgym.agents.grpo.advantages import advantages
 from memgym.agents.grpo.folder import RunFolder
 from memgym.agents.grpo.manifest import read_manifest
+from memgym.agents.grpo.page import write_page
 from memgym.agents.grpo.policy import load_policy
 from memgym.agents.grpo.samples import Trajectory
 from memgym.agents.grpo.settings import PolicySettings, TrainSettings
@@ -116,10 +117,29 @@ def test_a_finished_folder_holds_models_examples_and_nothing_to_go_on_from(
         assert load_policy(PolicySettings(model=str(folder), device="cpu")).parameters > 1_000
         assert read_manifest(folder).environment == {"view_recent": 1, "view_relevant": 1}
         assert read_manifest(folder).chunk_tokens == 500
-    (side, shown), *_ = json.loads((whole.path / "examples.json").read_text()).items()
-    assert side == "before"
-    assert all(chunk["text"] and chunk["response"] for chunk in shown["chunks"])
-    assert len(shown["questions"]) == 3
+    sides = json.loads((whole.path / "examples.json").read_text())
+    assert set(sides) == {"before", "after"}
+    for shown in sides.values():
+        assert all(chunk["text"] and chunk["response"] for chunk in shown["chunks"])
+        assert len(shown["questions"]) == 3
+
+
+def test_a_run_that_never_got_better_has_a_page_too(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, scores = Players.judge, iter([0.5, 0.1, 0.3])
+
+    def worse(self: Players, episodes: Sequence[int], step: int) -> list[Trajectory]:
+        score = next(scores)
+        return [replace(one, correctness=score) for one in judge(self, episodes, step)]
+
+    monkeypatch.setattr(Players, "judge", worse)
+    settings = settings_of(model, optimizer={"steps": 2}, evaluation={"every": 1})
+    found = train(settings, tmp_path / "run")
+    assert weights(found.best) == weights(found.start)
+    shown = json.loads((found.path / "examples.json").read_text())
+    assert (shown["before"]["score"], shown["after"]["score"]) == (0.5, 0.3)
+    assert "before and after" in write_page(found).read_text(encoding="utf-8")
 
 
 def test_a_finished_run_is_not_trained_again(whole: RunFolder, model: str) -> None:

@@ -1,8 +1,8 @@
 """Training runs by name, and configuration files that start from one.
 
 A preset is what a configuration file holds: sections of settings that differ from the defaults of
-:mod:`.settings`. A file may say ``extends = "tiny"`` and give the rest. ``tiny`` is what is trained
-and measured in this repository; the others describe runs on GPUs and were not run here.
+:mod:`.settings`. A file may say ``extends = "tiny"`` and give the rest. ``tiny`` runs on a CPU; the
+others describe runs on GPUs and were never run here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -135,7 +135,7 @@ _QWEN3_4B: Mapping[str, Any] = {
 }
 
 PRESET_SUMMARIES: Mapping[str, str] = {
-    "tiny": "a model made from nothing learns on made-up text, on two CPU cores",
+    "tiny": "a model made from nothing, on made-up text; for a CPU",
     "qwen3-4b-paper": "Qwen3-4B as published for Mem-alpha; needs GPUs and a server for the reader",
     "qwen3-4b": "Qwen3-4B with two-level advantages and no other model; needs GPUs",
     "qwen3-4b-lora": "the same with low-rank adapters on frozen bfloat16 weights: one GPU",

@@ -308,13 +308,18 @@ class _Run:
     def _judged(
         self, players: Players, step: int, side: str
     ) -> tuple[dict[str, Any], dict[str, float]]:
-        """Return the figures of the validation split; keep the model if it is the best so far."""
+        """Return the figures of the validation split; keep the model if it is the best so far.
+
+        The example shows the policy before training beside the best one since then, which may be
+        worse: a run that taught nothing is one to look at, too.
+        """
         start = time.perf_counter()
         trajectories = players.judge(self._episodes.judged, step)
         found = rollout_metrics(trajectories, self._weights)
         seconds = time.perf_counter() - start
-        if self._log and (not self._scores or found["r1"] > max(self._scores)):
+        if self._log and found["r1"] > max(self._scores, default=-1.0):
             self._folder.save_best(self._save_model)
+        if self._log and found["r1"] > max(self._scores[1:], default=-1.0):
             write_example(
                 self._folder,
                 side,
