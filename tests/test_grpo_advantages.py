@@ -67,6 +67,40 @@ def test_two_levels_by_hand() -> None:
     assert (found.groups, found.dropped_groups) == (1, 0)
 
 
+def test_answers_are_credited_to_the_chunks_of_their_evidence_by_hand() -> None:
+    # Three questions: one of chunk 0, one of chunk 1, one whose evidence is not known. The first
+    # rollout answers the first and the third, the second the second.
+    rollouts = [
+        Trajectory(
+            0, number, "a", "accurate_retrieval",
+            tuple(
+                Sample(chunk, (1,), (2,), (-0.5,), False, 1.0, 1.0, correctness=score)
+                for chunk, score in enumerate(scores)
+            ),
+            correctness, 0.0, memory_share=0.5, unplaced_correctness=unplaced,
+        )
+        for number, (scores, correctness, unplaced) in enumerate(
+            [((1 / 3, 0.0), 2 / 3, 1 / 3), ((0.0, 1 / 3), 1 / 3, 0.0)]
+        )
+    ]  # fmt: skip
+
+    def credited(credit: float) -> list[float]:
+        chosen = AdvantageSettings(scale="none", evidence_credit=credit)
+        first, second = advantages(rollouts, chosen, DEFAULT_WEIGHTS).values
+        assert second == pytest.approx([-value for value in first])
+        return list(first)
+
+    assert credited(0.0) == pytest.approx([1 / 6, 1 / 6])
+    # The third question still speaks for the whole rollout: 1/6, and each chunk for itself: 1/6.
+    assert credited(1.0) == pytest.approx([1 / 3, 0.0])
+    assert credited(0.5) == pytest.approx([1 / 4, 1 / 12])
+
+
+def test_the_paper_credits_no_chunk() -> None:
+    with pytest.raises(UsageError, match="evidence_credit is for two_level"):
+        AdvantageSettings("paper", evidence_credit=1.0)
+
+
 def test_the_papers_flat_group_by_hand() -> None:
     # Rewards 2.15, 2.05 / 0.5, 1.0: mean 1.425, squares that add up to 1.9525.
     rollouts = [

@@ -18,6 +18,7 @@ from memgym.agents.grpo.settings import TrainSettings
 from memgym.agents.prompt_only import PromptOnly
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.evaluation import environment_for, play_episode
+from memgym.tasks.registry import load_source
 from memgym.text import split_sentences
 from tests.grpo_small import (
     ScriptedEngine,
@@ -184,6 +185,24 @@ def test_the_terms_are_those_that_prompt_only_gets_for_the_same_replies() -> Non
         assert sum(one.causes.values()) == len(one.answers)
         assert one.memory.count("\n") + 1 == len(env.memory)
     assert len({one.correctness for one in found}) > 1
+
+
+def test_each_chunk_is_credited_with_the_questions_whose_evidence_it_holds() -> None:
+    settings = small_settings(environment={"source": "procedural"})
+    found = play(ScriptedEngine(first_sentences), [Job(n, 0, n, 0) for n in range(8)], settings)
+    episodes = load_source("procedural", "train", settings.environment["source_options"])
+    for number, one in enumerate(found):
+        questions = episodes.episode(number).questions
+        for sample in one.samples:
+            mine = [
+                answer["score"]
+                for answer in one.answers
+                if any(e.chunk == sample.chunk for e in questions[answer["index"]].evidence)
+            ]
+            assert sample.correctness == pytest.approx(sum(mine) / len(questions))
+        assert one.unplaced_correctness == 0.0
+    assert any(sample.correctness for one in found for sample in one.samples)
+    assert len({len(one.samples) for one in found} | {1}) > 1
 
 
 # ------------------------------------------------------------------ what does not fit

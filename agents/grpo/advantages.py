@@ -14,6 +14,12 @@ chunks that do, and what happens within a rollout no longer drowns how it ended.
 reward ``r1 + b r3 + r2 + g r4``, and all samples of all rollouts of an episode are one group. One
 difference: a group of a single sample gets 0, not its bare reward.
 
+With ``evidence_credit`` that share of r1 moves to the steps: a chunk is paid for the questions whose
+evidence lies in it, and no longer for how the other chunks of its rollout turned out, which is
+noise to it. What a chunk does to the questions of others (it forgets their items, or fills a
+budget) is then felt through the rest only. Questions without known evidence stay with the
+trajectory. Not in the paper, which pays every chunk the whole r1.
+
 Centred rewards are then scaled. ``episode`` divides by one standard deviation, that of the summed
 and centred rewards of all samples of the episode, so that the weights mean what they say across
 all four terms. ``level`` divides each comparison by its own. In ``two_level`` the weights then
@@ -94,11 +100,14 @@ def advantages(
         _check(trajectory)
         places.setdefault(trajectory.group, []).append(place)
     comparison = _Comparison(settings.scale == "level")
-    of_group = _flat if settings.kind == "paper" else _two_level
     values: list[tuple[float, ...]] = [()] * len(trajectories)
     dropped = []
     for group, members in places.items():
-        rows = of_group([trajectories[place] for place in members], weights, comparison)
+        rollouts = [trajectories[place] for place in members]
+        if settings.kind == "paper":
+            rows = _flat(rollouts, weights, comparison)
+        else:
+            rows = _two_level(rollouts, weights, comparison, settings.evidence_credit)
         if settings.scale == "episode":
             rows = _scaled(rows)
         if all(abs(value) <= _SAME for row in rows for value in row):
@@ -138,10 +147,15 @@ class _Comparison:
 
 
 def _two_level(
-    rollouts: Sequence[Trajectory], weights: Mapping[str, float], compare: _Comparison
+    rollouts: Sequence[Trajectory],
+    weights: Mapping[str, float],
+    compare: _Comparison,
+    credit: float,
 ) -> list[list[float]]:
-    of_rollout = compare("trajectory", [_trajectory_reward(item, weights) for item in rollouts])
-    steps = [_step_rewards(item, weights) for item in rollouts]
+    of_rollout = compare(
+        "trajectory", [_trajectory_reward(item, weights, credit) for item in rollouts]
+    )
+    steps = [_step_rewards(item, weights, credit) for item in rollouts]
     at_chunk: dict[int, list[tuple[int, int]]] = {}
     for row, rollout in enumerate(rollouts):
         for column, sample in enumerate(rollout.samples):
@@ -176,15 +190,20 @@ def _scaled(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     return [[value / deviation for value in row] for row in rows]
 
 
-def _trajectory_reward(rollout: Trajectory, weights: Mapping[str, float]) -> float:
-    return (
-        weights["correctness"] * rollout.correctness + weights["compression"] * rollout.compression
-    )
+def _trajectory_reward(
+    rollout: Trajectory, weights: Mapping[str, float], credit: float = 0.0
+) -> float:
+    answers = (1 - credit) * rollout.correctness + credit * rollout.unplaced_correctness
+    return weights["correctness"] * answers + weights["compression"] * rollout.compression
 
 
-def _step_rewards(rollout: Trajectory, weights: Mapping[str, float]) -> list[float]:
+def _step_rewards(
+    rollout: Trajectory, weights: Mapping[str, float], credit: float = 0.0
+) -> list[float]:
     return [
-        weights["format"] * sample.format + weights["content"] * sample.content
+        weights["correctness"] * credit * sample.correctness
+        + weights["format"] * sample.format
+        + weights["content"] * sample.content
         for sample in rollout.samples
     ]
 
@@ -194,6 +213,7 @@ def _check(trajectory: Trajectory) -> None:
     for number, sample in enumerate(trajectory.samples):
         terms += [(f"format of sample {number}", sample.format)]
         terms += [(f"content of sample {number}", sample.content)]
+        terms += [(f"correctness of sample {number}", sample.correctness)]
     for name, value in terms:
         if not math.isfinite(value):
             raise ValueError(

@@ -4,7 +4,7 @@ It waits for responses and knows nothing of how they are generated, or of other 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from memgym.agents.grpo.samples import Sample, Trajectory
 from memgym.agents.grpo.settings import PromptSettings
 from memgym.agents.writing import WritingPrompts, reply_action
 from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.episode import Episode
 from memgym.evaluation import briefing_for
 from memgym.memory import STORES, Memory
 
@@ -121,12 +122,16 @@ class Play:
     def _ended(self) -> Trajectory:
         info, metrics = self._info, self._info["metrics"]
         causes = Counter(answer["cause"] or "right" for answer in info["answers"])
+        placed, unplaced = _by_evidence(self.env.episode, info["answers"])
         return Trajectory(
             group=self._group,
             rollout=self._rollout,
             episode_id=self._reset_info["episode_id"],
             ability=self._reset_info["ability"],
-            samples=tuple(self._samples),
+            samples=tuple(
+                replace(sample, correctness=placed.get(sample.chunk, 0.0))
+                for sample in self._samples
+            ),
             correctness=metrics["correctness"],
             compression=metrics["compression"],
             memory_share=metrics["memory_share"],
@@ -135,7 +140,24 @@ class Play:
             causes=dict(sorted(causes.items())),
             memory=_text(self.env.memory),
             answers=info["answers"],
+            unplaced_correctness=unplaced,
         )
+
+
+def _by_evidence(
+    episode: Episode, answers: Sequence[Mapping[str, Any]]
+) -> tuple[dict[int, float], float]:
+    """Return what questions add to the mean score, by chunk of their evidence, and the rest."""
+    placed: dict[int, float] = {}
+    unplaced = 0.0
+    for answer in answers:
+        score = answer["score"] / len(episode.questions)
+        chunks = {item.chunk for item in episode.questions[answer["index"]].evidence}
+        for chunk in chunks:
+            placed[chunk] = placed.get(chunk, 0.0) + score
+        if not chunks:
+            unplaced += score
+    return placed, unplaced
 
 
 def _text(memory: Memory) -> str:

@@ -26,6 +26,8 @@ class Sample:
         format: Reward term r2 of its chunk, 0.0 to 1.0.
         content: Reward term r4 of its chunk, 0.0 to 1.0.
         policy_version: Updates that the policy which wrote it had seen.
+        correctness: What the questions whose evidence lies in its chunk add to reward term r1, each
+            of them in full, even if it needs other chunks, too.
     """
 
     chunk: int
@@ -36,6 +38,7 @@ class Sample:
     format: float
     content: float
     policy_version: int = 0
+    correctness: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -64,6 +67,7 @@ class Trajectory:
             ``right``.
         memory: The final memory as text, one item per line.
         answers: One record per question (see :class:`memgym.envs.grading.GradedAnswer`).
+        unplaced_correctness: What the questions whose evidence is not known add to r1.
     """
 
     group: int
@@ -79,3 +83,4 @@ class Trajectory:
     causes: Mapping[str, int] = field(default_factory=dict)
     memory: str = ""
     answers: tuple[Mapping[str, Any], ...] = ()
+    unplaced_correctness: float = 0.0
