@@ -154,6 +154,21 @@ def test_training_rows_made_of_test_questions_are_left_out_and_counted(tmp_path:
     assert listed("memalpha", "test", tmp_path).size == 4
 
 
+def test_a_part_of_the_training_file_is_held_out_for_validation(tmp_path: Path) -> None:
+    folder = tmp_path / "memalpha"
+    write(folder / "train.parquet", *(row(number, "squad") for number in range(200)))
+    write(folder / "test.parquet", row(0, "squad"))
+    train, validation = (listed("memalpha", split, tmp_path) for split in ("train", "validation"))
+    rows = [{name.rsplit("/", 1)[1] for name in split.ids} for split in (train, validation)]
+    assert rows[0].isdisjoint(rows[1])
+    assert sorted(map(int, rows[0] | rows[1])) == list(range(200))
+    assert 1 <= len(rows[1]) <= 12
+    assert all(name.startswith("memalpha/validation/squad/") for name in validation.ids)
+    # A row stays where it is when others are added.
+    write(folder / "train.parquet", *(row(number, "squad") for number in range(400)))
+    assert set(validation.ids) <= set(listed("memalpha", "validation", tmp_path).ids)
+
+
 def test_one_data_source_can_be_picked(tmp_path: Path) -> None:
     folder = tmp_path / "memalpha-memoryagentbench"
     write(

@@ -5,6 +5,7 @@ by name.
 """
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -130,8 +131,10 @@ def without_bars() -> Iterator[None]:
 def _device(name: str) -> "torch.device":
     import torch
 
+    # Each process of a launcher has a GPU of its own.
+    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
-        return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return torch.device(name or (own if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
         raise UsageError(f'policy.device must be a torch device, got "{name}"') from error
 

@@ -13,9 +13,11 @@ Dataset card
     100 test questions of TREC-coarse and NLU, so who trains on them is tested on what it has seen.
 
 Splits
-    As published, by file: ``train``, and ``test``, which the paper calls its validation set (its
-    own test set is the source ``memalpha-memoryagentbench``). The published split is by row: rows
-    of both may be made of the same book or the same examples.
+    ``test`` is the published file of that name, which the paper calls its validation set (its own
+    test set is the source ``memalpha-memoryagentbench``). ``train`` and ``validation`` are parts of
+    the published training file: one row in fifty, by a hash of its id, is held out, so that a
+    policy can be chosen without the test split. The paper trains on all of it. All are splits by
+    row: rows of two may be made of the same book or the same examples.
 """
 
 from collections import Counter
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from memgym.errors import UsageError, nearest
+from memgym.tasks.files import bucket
 from memgym.tasks.hub import published_files
 from memgym.tasks.parquet import row_episodes
 from memgym.tasks.source import EpisodeSet, parse_options
@@ -32,6 +35,7 @@ from memgym.tasks.source import EpisodeSet, parse_options
 __all__ = ["MemalphaOptions", "is_leak", "load", "published_episodes"]
 
 _LEAKS = ("icl_", "ttl_train")
+_VALIDATION_SHARE = 0.02  # of 4,139 rows: enough for an evaluation of 64 episodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +71,18 @@ def published_episodes(
         UsageError: see :func:`load`.
     """
     chosen = parse_options(MemalphaOptions, options, source)
-    paths = published_files(source, repository, [split], data, chosen.path)
+    file = "test" if split == "test" else "train"
+    paths = published_files(source, repository, [file], data, chosen.path)
     names: Counter[str] = Counter()
     excluded: Counter[str] = Counter()
 
-    def keep(name: str) -> bool:
+    def keep(name: str, identifier: str) -> bool:
         names[name] += 1
         if chosen.name and name != chosen.name:
             return False
-        if split == "train" and not chosen.leaks and is_leak(name):
+        if file == "train" and _split_of(identifier) != split:
+            return False
+        if file == "train" and not chosen.leaks and is_leak(name):
             excluded[f"{name}: row made of MemoryAgentBench test questions"] += 1
             return False
         return True
@@ -90,6 +97,11 @@ def published_episodes(
                 f"{nearest(chosen.name, list(names))}"
             ) from error
         raise
+
+
+def _split_of(identifier: str) -> str:
+    """Return which part of the published training file a row belongs to."""
+    return "validation" if bucket("memalpha", identifier) < _VALIDATION_SHARE else "train"
 
 
 def is_leak(data_source: str) -> bool:

@@ -55,7 +55,7 @@ def row_episodes(
     paths: Sequence[Path],
     *,
     prefix: str = "",
-    keep: Callable[[str], bool] = lambda source: True,
+    keep: Callable[[str, str], bool] = lambda source, identifier: True,
     excluded: Mapping[str, int] | None = None,
 ) -> ListedEpisodes:
     """Return the rows of files in the published schema as episodes, made when asked for.
@@ -64,7 +64,7 @@ def row_episodes(
         name: Names the set in messages.
         paths: Parquet files; their rows count on from file to file.
         prefix: Put before every episode id.
-        keep: Whether rows of a ``data_source`` are wanted.
+        keep: Whether a row is wanted, by its ``data_source`` and what its id will be.
         excluded: What the caller left out, see :class:`~memgym.tasks.source.ListedEpisodes`.
 
     Raises:
@@ -78,7 +78,7 @@ def row_episodes(
         light = [column for column in wanted_columns(path, NEEDED, OPTIONAL) if column in _LIGHT]
         for number, row in enumerate(iterate_rows(path, light)):
             identifier, source, _ = identity(row, f"{path}, row {number}", total)
-            if keep(source):
+            if keep(source, identifier):
                 ids.append(prefix + identifier)
                 places.append((path, number, total))
             total += 1

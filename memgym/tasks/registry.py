@@ -144,7 +144,7 @@ _SOURCES: tuple[Source, ...] = (
     ),
     Source(
         "memalpha", None, "of its eight origins; PerLTQA non-commercial",
-        "the published data of Mem-alpha; downloaded if not there", ("train", "test"), "",
+        "the published data of Mem-alpha; downloaded if not there", _SPLITS, "",
         "memalpha", _builder("memalpha"),
     ),
     Source(
