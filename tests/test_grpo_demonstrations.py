@@ -202,21 +202,26 @@ def test_passes_go_through_all_demonstrations_in_another_order_each_time() -> No
     assert len(in_passes(shown[:3], SupervisedSettings(batch_size=5), seed=0)(7)) == 3
 
 
-def test_copying_says_the_same_tokens_again_and_more_of_them_as_it_goes_on() -> None:
-    chunks = [tuple(range(500, 900))]
+def test_copying_says_the_same_pieces_again_at_first_of_random_tokens_and_then_of_text() -> None:
+    sentences = [tuple(range(500 + 10 * number, 510 + 10 * number)) for number in range(20)]
     draw = copying(
-        range(7, 400), chunks, SupervisedSettings(copying_steps=100, batch_size=40), seed=0
+        range(7, 400), [sentences], SupervisedSettings(copying_steps=100, batch_size=40), seed=0
     )
-    for step in (0, 50, 99):
-        samples = draw(step)
+    found = {step: draw(step) for step in (0, 1, 35, 99)}
+    for step, samples in found.items():
         assert samples == draw(step)
         for sample in samples:
             assert Counter(sample.response_ids) == Counter(sample.prompt_ids)
-            known = set(range(7, 400)) if sample.prompt_ids[0] < 400 else set(chunks[0])
-            assert set(sample.prompt_ids) <= known
-    lengths = [max(len(one.prompt_ids) for one in draw(step)) for step in (0, 99)]
+    texts = {step: [one for one in found[step] if one.prompt_ids[0] >= 500] for step in found}
+    assert [len(texts[step]) for step in found] == [0, 0, 0, 17]
+    assert [len(found[step]) for step in found] == [40, 40, 40, 20]
+    for one in texts[99]:
+        assert one.prompt_ids == tuple(range(500, 700))
+        again = [one.response_ids[at : at + 10] for at in range(0, 200, 10)]
+        assert sorted(again) == sentences != again
+    lengths = [max(len(one.prompt_ids) for one in found[step]) for step in (0, 35)]
     assert lengths[0] < lengths[1]
-    assert {one.prompt_ids for one in draw(0)} != {one.prompt_ids for one in draw(1)}
+    assert found[0] != found[1]
 
 
 def test_the_loss_is_on_responses_alone_and_falls() -> None:

@@ -12,9 +12,10 @@ from memgym.agents.grpo.updates import Updates
 __all__ = ["SupervisedLearner", "copying", "in_passes"]
 
 _BETAS = (0.9, 0.98)
-_COPY_TOKENS = (24, 192)  # the longest text in the first half of the steps, and at the end
+_RANDOM_SHARE = 0.4  # of the steps, with random tokens alone
+_SHORT, _SHORT_SHARE = 24, 0.75  # the longest of them at first, and for what share of those steps
 _PIECE_TOKENS = (6, 24)
-_RANDOM_SHARE = 0.3  # of the steps, with random tokens alone
+_RANDOM_EVERY = 8  # samples of text between which there is one of random tokens
 
 
 class SupervisedLearner:
@@ -98,60 +99,62 @@ def in_passes(
 
 def copying(
     tokens: Sequence[int],
-    texts: Sequence[Sequence[int]],
+    texts: Sequence[Sequence[Sequence[int]]],
     settings: SupervisedSettings,
     seed: int,
 ) -> Callable[[int], list[Sample]]:
     """Return the samples of each update: something to be said again, piece by piece.
 
     The pieces come in another order, so that what follows a token has to be looked up by what it
-    is, and not by how far away it is. At first it is random tokens, and few, until copying is
-    understood. Then they become more; in half of the samples they are drawn from so few that what
-    follows one of them depends on what was before it, as in language; and every second sample is
-    text.
+    is, and not by how far away it is. At first it is random tokens, until copying is understood; in
+    half of the samples they are drawn from so few that what follows one of them depends on what was
+    before it, as in language. Then it is the sentences of a chunk, with few samples of random
+    tokens between them: half as many samples, as they are several times as long.
 
     Args:
         tokens: Ids that may occur.
-        texts: Token ids of chunks of the train split.
+        texts: Chunks of the train split, as the token ids of their sentences.
         settings: Number of updates and samples in each.
         seed: Of all that is random.
     """
-    steps = settings.copying_steps
-    first, last = _COPY_TOKENS
+    random_steps = round(_RANDOM_SHARE * settings.copying_steps)
+    few = max(1, settings.batch_size // 2)
 
     def draw(step: int) -> list[Sample]:
-        random, done = Random(f"copying/{seed}/{step}"), step / steps
-        most = round(first * (last / first) ** max(0.0, 2 * done - 1))  # more from the middle on
-        made = []
-        for number in range(settings.batch_size):
-            if number % 2 and done > _RANDOM_SHARE:
-                text = tuple(random.choice(texts))
-                if done < 2 * _RANDOM_SHARE:
-                    text = _cut(text, random.randint(first, 3 * first), random)
-            else:
-                length = random.randint(first // 2, most)
-                few = random.random() < 0.5
-                pool = random.sample(tokens, max(8, length // 2)) if few else tokens
-                text = tuple(random.choices(pool, k=length))
-            made.append(_sample(text, _in_another_order(text, random)))
-        return made
+        random = Random(f"copying/{seed}/{step}")
+        if step < random_steps:
+            longest = _SHORT if step < _SHORT_SHARE * random_steps else 2 * _SHORT
+            return [_random_pieces(tokens, longest, random) for _ in range(settings.batch_size)]
+        return [
+            _in_another_order(random.choice(texts), random)
+            if number % _RANDOM_EVERY
+            else _random_pieces(tokens, 4 * _SHORT, random)
+            for number in range(few)
+        ]
 
     return draw
 
 
-def _cut(text: tuple[int, ...], tokens: int, random: Random) -> tuple[int, ...]:
-    start = random.randint(0, max(0, len(text) - tokens))
-    return text[start : start + tokens]
-
-
-def _in_another_order(text: tuple[int, ...], random: Random) -> tuple[int, ...]:
-    pieces, start = [], 0
-    while start < len(text):
+def _random_pieces(tokens: Sequence[int], longest: int, random: Random) -> Sample:
+    length = random.randint(longest // 2, longest)
+    few = random.random() < 0.5
+    pool = random.sample(tokens, min(len(tokens), max(8, length // 2))) if few else tokens
+    text = random.choices(pool, k=length)
+    pieces, start = list[Sequence[int]](), 0
+    while start < length:
         end = start + random.randint(*_PIECE_TOKENS)
         pieces.append(text[start:end])
         start = end
-    random.shuffle(pieces)
-    return tuple(token for piece in pieces for token in piece)
+    return _in_another_order(pieces, random)
+
+
+def _in_another_order(pieces: Sequence[Sequence[int]], random: Random) -> Sample:
+    again = list(pieces)
+    random.shuffle(again)
+    prompt, response = (
+        tuple(token for piece in part for token in piece) for part in (pieces, again)
+    )
+    return _sample(prompt, response)
 
 
 def _sample(prompt_ids: tuple[int, ...], response_ids: tuple[int, ...]) -> Sample:

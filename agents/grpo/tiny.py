@@ -50,7 +50,7 @@ FRAME = (
     ', "memory_id": "',
     '"}}\n</tool_call>\n',
     '"\n</tool_call>\n',
-    "Memory: ",
+    "Memory:",
     " tokens used",
     "Core memory (at most 512 tokens):",
     "Semantic memory",
@@ -58,8 +58,8 @@ FRAME = (
     "The piece to read now:",
     "Your memory so far:",
     "(empty)",
-    "[Conversation of ",
-    "[Document read on ",
+    "[Conversation of",
+    "[Document read on",
 )
 TEMPLATE = (
     "{%- for message in messages -%}"
