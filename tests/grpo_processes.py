@@ -54,18 +54,17 @@ def take_step(model: str, mode: str) -> tuple[list[dict[str, Any]], dict[str, An
 
     Args:
         model: Folder.
-        mode: ``fsdp2`` shards the model over the processes (without a reference model);
-            ``fsdp2-alone`` is the step to compare that with.
+        mode: ``fsdp2`` if the model is to be found sharded over the processes.
     """
     settings = TrainSettings(
         policy=PolicySettings(model=model, device="cpu"),
         optimizer=OptimizerSettings(
             minibatches=UPDATES, learning_rate=1e-3, micro_batch_tokens=128
         ),
-        loss=LossSettings(kl_weight=0.0 if mode.startswith("fsdp2") else 0.1),
+        loss=LossSettings(kl_weight=0.1),
     )
     policy = load_policy(settings.policy)
-    updates = Updates(policy, _accelerator(mode))
+    updates = Updates(policy)
     learner = Learner(updates, settings)
     learner.begin()
     gradients: list[dict[str, Any]] = []
@@ -89,20 +88,6 @@ def _parameters(model: Any) -> list[tuple[str, Any]]:
 
 def _whole(gradient: Any) -> Any:
     return (gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient).clone()
-
-
-def _accelerator(mode: str) -> Any:
-    from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin
-
-    if mode != "fsdp2":
-        return None
-    accelerator = Accelerator(cpu=True)
-    # Without a GPU accelerate takes no plugin, although torch shards on CPUs as well.
-    accelerator.state.distributed_type = DistributedType.FSDP
-    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
-        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", reshard_after_forward=True
-    )
-    return accelerator
 
 
 def main(model: str, folder: Path, mode: str) -> None:

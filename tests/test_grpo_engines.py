@@ -87,7 +87,7 @@ def test_the_trained_weights_generate_without_being_copied(models: tuple[Path, P
     before = ask(engine)
     _agree(first, before)
     first.model.train()
-    copy_weights(first.model, dict(named_weights(second.model)))
+    copy_weights(first.model, named_weights(second.model))
     engine.rest()
     engine.load_weights(first.model, 1)
     assert not first.model.training

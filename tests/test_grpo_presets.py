@@ -87,7 +87,7 @@ def test_layers_are_merged_at_every_depth() -> None:
 def test_merging_leaves_presets_alone() -> None:
     before = json.dumps(PRESETS)
     merged = merge(PRESETS["qwen3-4b-paper"], {"environment": {"reader_options": {"top_k": 3}}})
-    merged["rollout"]["engine_options"]["more"] = 1
+    merged["prompt"]["template_options"]["more"] = 1
     assert json.dumps(PRESETS) == before
 
 

@@ -14,9 +14,9 @@ chunks that do, and what happens within a rollout no longer drowns how it ended.
 reward ``r1 + b r3 + r2 + g r4``, and all samples of all rollouts of an episode are one group. One
 difference: a group of a single sample gets 0, not its bare reward.
 
-With ``evidence_credit`` that share of r1 moves to the steps: a chunk is paid for the questions whose
-evidence lies in it, and no longer for how the other chunks of its rollout turned out, which is
-noise to it. What a chunk does to the questions of others (it forgets their items, or fills a
+With ``evidence_credit`` that share of r1 moves to the steps: a chunk is paid for the questions
+whose evidence lies in it, and no longer for how the other chunks of its rollout turned out, which
+is noise to it. What a chunk does to the questions of others (it forgets their items, or fills a
 budget) is then felt through the rest only. Questions without known evidence stay with the
 trajectory. Not in the paper, which pays every chunk the whole r1.
 

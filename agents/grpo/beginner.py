@@ -17,19 +17,19 @@ __all__ = ["Beginner"]
 
 
 class Beginner(Agent):
-    """Keeps sentences at random, often cut short at either end, and makes slips in the calls.
+    """Keeps a third of the sentences, whichever, some of them cut short, and slips in some calls.
 
     Chances are per sentence. Actions are model text with ``<tool_call>`` blocks.
     """
 
     name: ClassVar[str] = "beginner"
-    keep = 0.45  # that it is kept at all
-    cut_front = 0.3  # that words are missing at its beginning
-    cut_back = 0.15  # that words are missing at its end
-    into_core = 0.03  # that it replaces the core instead of becoming an item
-    replace = 0.05  # that it replaces a visible item instead of becoming one
-    delete = 0.02  # that a visible item is deleted beside
-    slip = 0.06  # that the call is malformed
+    keep = 0.33  # that it is kept at all
+    cut_front = 0.1  # that words are missing at its beginning
+    cut_back = 0.05  # that words are missing at its end
+    into_core = 0.01  # that it replaces the core instead of becoming an item
+    replace = 0.02  # that it replaces a visible item instead of becoming one
+    delete = 0.01  # that a visible item is deleted beside
+    slip = 0.03  # that the call is malformed
 
     def reset(self, briefing: Briefing) -> None:
         """Seed the choices by the episode's seed."""

@@ -1,8 +1,9 @@
 """What generates for the rollouts, and how it gets the weights of each update.
 
-Three kinds: the trained weights themselves in this process, vLLM in this process, and vLLM
-servers (:mod:`.servers`). vLLM reads new weights from a folder (its ``reload_weights``), so nothing
-of ours runs inside it. What that costs is in ``docs/training_on_many_gpus.md``.
+Three kinds: the trained weights themselves in this process (or, where they are sharded, a whole
+copy of them), vLLM in this process, and vLLM servers (:mod:`.servers`). vLLM reads new weights from
+a folder (its ``reload_weights``), so nothing of ours runs inside it. What that costs is in
+``docs/training_on_many_gpus.md``.
 """
 
 from typing import Any, Protocol
@@ -13,11 +14,18 @@ from memgym.agents.chat.transformers_local import BATCH_TOKENS, LocalEngine
 from memgym.agents.chat.types import ChatError, ChatReply, ChatRequest, ServerError
 from memgym.agents.chat.vllm_local import load_engine
 from memgym.agents.grpo.policy import Policy
+from memgym.agents.grpo.processes import process_count
 from memgym.agents.grpo.settings import TrainSettings
-from memgym.agents.grpo.weights import WeightFolder, process_count
+from memgym.agents.grpo.weights import (
+    WeightFolder,
+    copy_weights,
+    is_sharded,
+    named_weights,
+    whole_copy,
+)
 from memgym.errors import UsageError, nearest
 
-__all__ = ["RolloutEngine", "SharedEngine", "VLLMEngine", "open_engine"]
+__all__ = ["CopyEngine", "RolloutEngine", "SharedEngine", "VLLMEngine", "open_engine"]
 
 
 class RolloutEngine(Engine, Protocol):
@@ -51,6 +59,21 @@ class SharedEngine(LocalEngine):
 
     def rest(self) -> None:
         """Nothing is held between replies."""
+
+
+class CopyEngine(LocalEngine):
+    """Generates with a whole copy of weights that are sharded over processes, one in each.
+
+    A sharded model could only generate if all processes made the same passes at the same time. The
+    copy is in the type that is computed in, and gets the weights one by one after each update.
+    """
+
+    def load_weights(self, model: Any, version: int) -> None:
+        """See :class:`RolloutEngine`."""
+        copy_weights(self._model, named_weights(model))
+
+    def rest(self) -> None:
+        """The copy stays where it is."""
 
 
 class VLLMEngine:
@@ -140,10 +163,10 @@ def open_engine(policy: Policy, settings: TrainSettings) -> RolloutEngine:
         from memgym.agents.grpo.servers import ServersEngine
 
         return ServersEngine(policy, settings)
-    return _shared_engine(policy, settings)
+    return _own_engine(policy, settings)
 
 
-def _shared_engine(policy: Policy, settings: TrainSettings) -> SharedEngine:
+def _own_engine(policy: Policy, settings: TrainSettings) -> SharedEngine | CopyEngine:
     options = settings.rollout.engine_options
     for name in options:
         if name != "batch_tokens":
@@ -154,10 +177,13 @@ def _shared_engine(policy: Policy, settings: TrainSettings) -> SharedEngine:
     tokens = options.get("batch_tokens", BATCH_TOKENS)
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
         raise UsageError(f"rollout.engine_options.batch_tokens must be from 1, got {tokens!r}")
-    if any(hasattr(item, "full_tensor") for item in policy.model.parameters()):
-        # All processes would have to make the same forward passes, which rollouts do not.
-        raise UsageError(
-            'a model that is sharded over processes cannot generate; use rollout.engine "servers"'
-        )
     most = settings.prompt.context_tokens
-    return SharedEngine(policy.model, policy.tokenizer, batch_tokens=tokens, max_length=most)
+    given: dict[str, Any] = {"batch_tokens": tokens, "max_length": most}
+    if not is_sharded(policy.model):
+        return SharedEngine(policy.model, policy.tokenizer, **given)
+    import torch
+
+    chosen = settings.policy
+    dtype = torch.bfloat16 if chosen.autocast else getattr(torch, chosen.dtype)
+    copy = whole_copy(policy.model, dtype, policy.model.device)
+    return CopyEngine(copy, policy.tokenizer, **given)

@@ -1,6 +1,5 @@
 """Updates the policy from trajectories: old log-probabilities, minibatches, the loss, updates."""
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from memgym.agents.grpo.batches import (
     token_weights,
 )
 from memgym.agents.grpo.loss import mean_statistics, merged_statistics, policy_loss
-from memgym.agents.grpo.policy import response_model
 from memgym.agents.grpo.samples import Sample, Trajectory
 from memgym.agents.grpo.settings import TrainSettings
 from memgym.agents.grpo.updates import Updates
@@ -71,12 +69,11 @@ class Learner:
         chosen, policy = self._settings.optimizer, self._updates.policy
         self._updates.begin(chosen.betas, chosen.weight_decay)
         if self._settings.loss.kl_weight and not policy.adapted:
-            self.refer_to(copy.deepcopy(policy.model))
+            self._reference = self._updates.reference()
 
     def refer_to(self, model: Any) -> None:
         """Make a model the reference."""
-        frozen = model.eval().requires_grad_(False)
-        self._reference = response_model(frozen).to(self._updates.accelerator.device)
+        self._reference = self._updates.reference(model)
 
     @property
     def reference(self) -> Any:

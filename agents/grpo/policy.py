@@ -7,7 +7,7 @@ by name.
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,21 @@ from memgym.agents.chat.local_text import load_tokenizer
 from memgym.agents.chat.models import ModelSettings
 from memgym.agents.chat.transformers_local import LOADING
 from memgym.agents.grpo.settings import PolicySettings
+from memgym.agents.grpo.weights import gathered_weights, plain_model
 from memgym.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Policy", "ends_of", "load_policy", "prepared", "response_model", "without_bars"]
+__all__ = [
+    "Policy",
+    "device_of",
+    "ends_of",
+    "load_policy",
+    "prepared",
+    "response_model",
+    "without_bars",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +61,18 @@ class Policy:
         with self.model.disable_adapter():
             yield self.model
 
-    def save(self, folder: Path) -> None:
-        """Write model and tokenizer in the format of transformers; an adapter is merged into it."""
-        model = self.model
-        if self.adapted:
-            import copy
+    def save(self, folder: Path, weights: "Mapping[str, torch.Tensor] | None" = None) -> None:
+        """Write model and tokenizer in the format of transformers; an adapter is merged into it.
 
-            model = copy.deepcopy(model).merge_and_unload()
+        Args:
+            folder: Made if it does not exist.
+            weights: Of the model, as :func:`.weights.gathered_weights` returns them; by default it
+                is asked, which a sharded model has to be by all processes.
+        """
+        if weights is None:
+            weights = gathered_weights(self.model)
         with without_bars():
-            model.save_pretrained(folder)
+            plain_model(self.model).save_pretrained(folder, state_dict=dict(weights))
         self.tokenizer.save_pretrained(folder)
 
 
@@ -111,7 +123,7 @@ def prepared(policy: Policy, settings: PolicySettings, seed: int = 0) -> Policy:
         (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
     if settings.lora:
         model = _with_adapter(model, settings, seed)
-    return Policy(model.to(_device(settings.device)), policy.tokenizer)
+    return Policy(model.to(device_of(settings.device)), policy.tokenizer)
 
 
 @contextlib.contextmanager
@@ -128,7 +140,12 @@ def without_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _device(name: str) -> "torch.device":
+def device_of(name: str) -> "torch.device":
+    """Return the torch device of that name; without one a GPU, if there is one.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     import torch
 
     # Each process of a launcher has a GPU of its own.
@@ -180,6 +197,8 @@ def response_model(model: Any) -> "torch.nn.Module":
             super().__init__()
             self.model = model
             self._split = _can_split(model)
+            # The layers that FSDP gathers one at a time; accelerate looks for their names here.
+            self._no_split_modules = sorted(plain_model(model)._no_split_modules or ())
 
         def forward(
             self,
@@ -199,17 +218,13 @@ def response_model(model: Any) -> "torch.nn.Module":
 def _chosen_logits(
     model: Any, ids: "torch.Tensor", mask: "torch.Tensor", rows: Any, columns: Any
 ) -> "torch.Tensor":
-    hidden = _plain(model).get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
+    hidden = plain_model(model).get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
     chosen: torch.Tensor = _head(model)(hidden.last_hidden_state[rows, columns])
     return chosen
 
 
-def _plain(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "peft_config") else model
-
-
 def _head(model: Any) -> Any:
-    return _plain(model).get_output_embeddings()
+    return plain_model(model).get_output_embeddings()
 
 
 def _can_split(model: Any) -> bool:

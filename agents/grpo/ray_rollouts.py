@@ -13,15 +13,11 @@ from typing import Any
 from memgym.agents.chat.types import ServerError
 from memgym.agents.grpo.engines import open_engine
 from memgym.agents.grpo.policy import Policy
+from memgym.agents.grpo.processes import is_first_process
 from memgym.agents.grpo.rollouts import Job, Rollouts
 from memgym.agents.grpo.samples import Trajectory
 from memgym.agents.grpo.settings import TrainSettings
-from memgym.agents.grpo.weights import (
-    copy_weights,
-    is_first_process,
-    named_weights,
-    plain_model,
-)
+from memgym.agents.grpo.weights import copy_weights, gathered_weights, plain_model
 from memgym.errors import UsageError, nearest
 
 __all__ = ["OPTIONS", "Blueprint", "RayRollouts", "RayWorkers", "RolloutWorker"]
@@ -88,7 +84,7 @@ class RolloutWorker:
 
     def load_weights(self, weights: Mapping[str, Any], version: int) -> None:
         """Play with these weights from now on."""
-        copy_weights(self._policy.model, weights)
+        copy_weights(self._policy.model, weights.items())
         self._engine.load_weights(self._policy.model, version)
 
     def play(self, given: Mapping[str, Any], jobs: Sequence[Job], version: int) -> list[Trajectory]:
@@ -158,12 +154,8 @@ class RayWorkers:
             model: See :func:`.weights.named_weights`.
             version: Updates that it has seen.
         """
-        first = is_first_process()
-        named = {}
-        for name, weight in named_weights(model):
-            if first:  # the others only take part in gathering
-                named[name] = weight.to("cpu")
-        if not first:
+        named = gathered_weights(model)
+        if not is_first_process():
             return
         self._weights, self._version = self._ray.put(named), version
         self._pending = {}

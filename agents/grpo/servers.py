@@ -19,8 +19,9 @@ from memgym.agents.chat.models import ModelSettings
 from memgym.agents.chat.openai_server import OpenAIServer
 from memgym.agents.chat.types import ChatError, ChatReply, ChatRequest, ServerError
 from memgym.agents.grpo.policy import Policy
+from memgym.agents.grpo.processes import is_first_process, together
 from memgym.agents.grpo.settings import TrainSettings
-from memgym.agents.grpo.weights import WeightFolder, is_first_process, wait_for_all
+from memgym.agents.grpo.weights import WeightFolder
 from memgym.errors import UsageError, nearest
 
 __all__ = ["OPTIONS", "ServersEngine"]
@@ -165,10 +166,13 @@ class ServersEngine:
         wait(self._asked)  # what was dropped is still being written
         self._asked.clear()
         folder = self._folder.write(model, version)
-        if is_first_process():
-            with ThreadPoolExecutor(len(self._servers)) as pool:
-                list(pool.map(lambda server: server.load(folder), self._servers))
-        wait_for_all()
+
+        def send() -> None:
+            if is_first_process():
+                with ThreadPoolExecutor(len(self._servers)) as pool:
+                    list(pool.map(lambda server: server.load(folder), self._servers))
+
+        together(send)
         self._folder.remove(version)
 
     def rest(self) -> None:

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from memgym.agents.grpo.engines import open_engine
+from memgym.agents.grpo.processes import together
 from memgym.agents.grpo.rollouts import Job, Rollouts, by_group, groups, seed_of
 from memgym.agents.grpo.samples import Trajectory
 from memgym.agents.grpo.settings import TrainSettings
@@ -132,4 +133,5 @@ class Players:
             mine = jobs if rank == 0 else []
         else:
             mine = [job for job in jobs if job.group % world == rank]
-        return by_group(gather_object(list(rollouts.play(mine, version))))
+        played = together(lambda: list(rollouts.play(mine, version)))
+        return by_group(gather_object(played))

@@ -17,16 +17,21 @@ TINY = "tiny"
 """The name by which the settings ask for it."""
 
 
+KIND = "llama"
+"""Its architecture, a ``model_type`` of transformers: one that does not normalise queries and keys,
+which would limit how sharply so small a model can look something up."""
+
 SHAPE: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
-    "head_dim": 32,
+    # Twice the usual width: telling apart what followed the same two words takes it (measured).
+    "head_dim": 64,
     "max_position_embeddings": 2_048,
     # Turns slowly enough that what a token is can be compared over a whole chunk.
-    "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
+    "rope_parameters": {"rope_type": "default", "rope_theta": 100_000.0},
     "tie_word_embeddings": True,
 }
 """Configuration of the model, in the names of transformers."""
@@ -69,7 +74,7 @@ TEMPLATE = (
 )
 
 
-def make_tiny(seed: int, kind: str = "qwen3") -> Policy:
+def make_tiny(seed: int, kind: str = KIND) -> Policy:
     """Return a policy with random weights.
 
     Args:

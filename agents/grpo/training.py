@@ -3,11 +3,17 @@
 ``copying`` (if asked for), ``supervised`` (if agents are named to learn from), ``grpo``. Everything
 that is random follows from the run's seed and the number of the step, so that a run that was
 stopped goes on as if it had not been.
+
+With several processes each goes through all of it. The first one alone has the log and writes the
+folder, but for the checkpoint, of which each writes its part. What one of them cannot write ends
+all of them.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +26,28 @@ from memgym.agents.grpo.guards import Guards
 from memgym.agents.grpo.learner import Learner, trained_samples
 from memgym.agents.grpo.manifest import write_manifest
 from memgym.agents.grpo.metrics import MetricsLog, rollout_metrics, step_metrics
-from memgym.agents.grpo.policy import Policy, ends_of, load_policy, prepared, without_bars
+from memgym.agents.grpo.policy import (
+    Policy,
+    device_of,
+    ends_of,
+    load_policy,
+    prepared,
+)
+from memgym.agents.grpo.processes import from_first, is_first_process, together
 from memgym.agents.grpo.samples import Trajectory
-from memgym.agents.grpo.settings import TrainSettings
+from memgym.agents.grpo.settings import PolicySettings, TrainSettings
 from memgym.agents.grpo.stages import Episodes, Players
 from memgym.agents.grpo.supervised import SupervisedLearner, copying, in_passes
 from memgym.agents.grpo.tiny import TINY, make_tiny
-from memgym.agents.grpo.updates import Updates
-from memgym.errors import UsageError
+from memgym.agents.grpo.updates import Updates, open_accelerator
+from memgym.agents.grpo.weights import gathered_weights
 from memgym.rewards import checked_weights
+from memgym.text import split_sentences
 
 __all__ = ["Progress", "train"]
 
-_COPIED_CHUNKS = 1_000
+_COPIED_CHUNKS = 2_000
 _SAVED_EVERY = 200  # updates of supervised learning
-_REFERENCE = "reference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,30 +95,32 @@ def train(
     """
     folder = RunFolder(path)
     chosen = settings.policy
-    if chosen.model == TINY:
-        policy = prepared(make_tiny(settings.seed), chosen, settings.seed)
-    else:
-        policy = load_policy(chosen, settings.seed)
-    updates = Updates(policy, accelerator, autocast=chosen.autocast)
-    if updates.distribution == "FSDP":
-        raise UsageError(
-            "a model that is sharded over processes cannot be checkpointed yet, so memgym train "
-            "does not take one; launch data-parallel (docs/accelerate/data_parallel.yaml)"
-        )
-    together = updates.accelerator.wait_for_everyone
-    if updates.rank:  # the first process alone writes
-        together()  # it has made the folder ready
-        if not folder.done:
-            _Run(settings, updates, folder, None, data=data, progress=progress).go()
-        return folder
-    with folder.alone():
-        folder.begin(settings)
-        done = folder.done
-        together()
-        if not done:
-            with MetricsLog(folder, wandb=wandb) as log:
-                _Run(settings, updates, folder, log, data=data, progress=progress).go()
+    accelerator = accelerator or open_accelerator(
+        cpu=device_of(chosen.device).type == "cpu", autocast=chosen.autocast
+    )
+    policy = together(lambda: _policy(chosen, settings.seed, accelerator))
+    updates = Updates(policy, accelerator)
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> MetricsLog | None:
+            if not is_first_process():
+                return None
+            stack.enter_context(folder.alone())
+            folder.begin(settings)
+            return None if folder.done else stack.enter_context(MetricsLog(folder, wandb=wandb))
+
+        log = together(begin)
+        if not from_first(folder.done):
+            _Run(settings, updates, folder, log, data=data, progress=progress).go()
     return folder
+
+
+def _policy(chosen: PolicySettings, seed: int, accelerator: Any) -> Policy:
+    if accelerator.is_fsdp2:  # it may not fit a device before it is sharded, which moves it there
+        chosen = replace(chosen, device="cpu")
+    if chosen.model == TINY:
+        return prepared(make_tiny(seed), chosen, seed)
+    return load_policy(chosen, seed)
 
 
 class _Run:
@@ -137,11 +152,11 @@ class _Run:
 
     def go(self) -> None:
         """Do what has not been done yet."""
-        found = self._folder.latest()
+        found = from_first(self._folder.latest() if self._log else None)
         stage, step, path = found if found else ("", 0, None)
-        rows = self._folder.rows() if found else []
-        self._scores = [row["validation/r1"] for row in rows if "validation/r1" in row]
-        self._updates.accelerator.wait_for_everyone()  # before the first process writes again
+        rows = self._folder.rows() if found and self._log else []
+        judged = [row["validation/r1"] for row in rows if "validation/r1" in row]
+        self._scores = from_first(judged)
         if path:
             self._updates.load(path)
         stages = ("copying", "supervised", "grpo")
@@ -151,12 +166,11 @@ class _Run:
         if begun <= 1:
             self._supervised(step if stage == "supervised" else 0)
         if self._settings.optimizer.steps:
-            self._grpo(step if stage == "grpo" else -1, path)
-        elif self._log:
-            self._folder.save_best(self._save_model)
-        if self._log:
-            self._folder.save_final(self._save_model)
-            self._folder.finish()
+            self._grpo(step if stage == "grpo" else -1)
+        else:
+            self._save_model(self._folder.save_best)
+        self._save_model(self._folder.save_final)
+        together(lambda: self._folder.finish() if self._log else None)
 
     # ------------------------------------------------------------------ supervised stages
 
@@ -176,15 +190,11 @@ class _Run:
         )
         self._learn("copying", learner, chosen.copying_steps, done)
 
-    def _texts(self) -> list[tuple[int, ...]]:
-        """Return chunks of the episodes that are demonstrated, as token ids."""
+    def _texts(self) -> list[list[tuple[int, ...]]]:
+        """Return chunks of the episodes that are demonstrated, as token ids of their sentences."""
         encode = LocalText(self._policy.tokenizer, 0).encode
-        texts: list[tuple[int, ...]] = []
-        for chunk in self._episodes.texts():
-            texts.append(encode(chunk))
-            if len(texts) == _COPIED_CHUNKS:
-                break
-        return texts
+        chunks = islice(self._episodes.texts(), _COPIED_CHUNKS)
+        return [[encode(sentence) for sentence in split_sentences(chunk)] for chunk in chunks]
 
     def _supervised(self, done: int) -> None:
         chosen = self._settings.supervised
@@ -218,15 +228,14 @@ class _Run:
             loss = learner.update()
             row = {"stage": stage, "step": learner.done, "loss": loss}
             seconds = {"seconds": time.perf_counter() - start}
-            if self._log:
-                self._log.append(row, seconds)
+            self._note(row, seconds)
             self._tell(Progress(stage, learner.done, steps, {**row, **seconds}))
             if learner.done % _SAVED_EVERY == 0 or learner.done == steps:
                 self._checkpoint(stage, learner.done)
 
     # ------------------------------------------------------------------ reinforcement
 
-    def _grpo(self, done: int, checkpoint: Path | None) -> None:
+    def _grpo(self, done: int) -> None:
         chosen = self._settings
         learner = Learner(self._updates, chosen)
         players = Players(self._updates, chosen, self._data)
@@ -237,7 +246,7 @@ class _Run:
                 self._before(players, learner)
             else:
                 learner.version = done
-                self._refer(learner, checkpoint)
+                self._refer(learner)
             guards = self._guards()
             while learner.version < chosen.optimizer.steps and not self._out_of_patience():
                 self._step(learner, players, guards)
@@ -247,22 +256,16 @@ class _Run:
     def _before(self, players: Players, learner: Learner) -> None:
         """Judge the policy as it is before the first step."""
         row, seconds = self._judged(players, 0, "before")
-        if self._log:
-            self._folder.save_start(self._save_model)
-            self._log.append({"stage": "grpo", "step": 0, **row}, seconds)
+        self._save_model(self._folder.save_start)
+        self._note({"stage": "grpo", "step": 0, **row}, seconds)
         self._tell(Progress("grpo", 0, self._settings.optimizer.steps, row))
-        self._checkpoint("grpo", 0, learner)
+        self._checkpoint("grpo", 0)
 
-    def _refer(self, learner: Learner, checkpoint: Path | None) -> None:
-        """Take back the reference model of the run that was stopped."""
-        if checkpoint and (checkpoint / _REFERENCE).is_dir():
-            from transformers import AutoModelForCausalLM
-
-            with without_bars():
-                model: Any = AutoModelForCausalLM.from_pretrained(
-                    checkpoint / _REFERENCE, attn_implementation=self._settings.policy.attention
-                )
-            learner.refer_to(model)
+    def _refer(self, learner: Learner) -> None:
+        """Take back the reference model of the run that was stopped: the one that it began with."""
+        if self._settings.loss.kl_weight and not self._policy.adapted:
+            chosen = replace(self._settings.policy, model=str(self._folder.start), device="cpu")
+            learner.refer_to(load_policy(chosen).model)
 
     def _guards(self) -> Guards:
         budget = self._settings.environment.get("memory_budget", 0.0)
@@ -299,11 +302,10 @@ class _Run:
         warnings = guards.check(row)
         if warnings:
             row["warnings"] = warnings
-        if self._log:
-            self._log.append(row, timings)
+        self._note(row, timings)
         self._tell(Progress("grpo", step + 1, steps, {**row, **timings}))
         if judge:
-            self._checkpoint("grpo", step + 1, learner)
+            self._checkpoint("grpo", step + 1)
 
     def _judged(
         self, players: Players, step: int, side: str
@@ -317,20 +319,24 @@ class _Run:
         trajectories = players.judge(self._episodes.judged, step)
         found = rollout_metrics(trajectories, self._weights)
         seconds = time.perf_counter() - start
-        if self._log and found["r1"] > max(self._scores, default=-1.0):
-            self._folder.save_best(self._save_model)
-        if self._log and found["r1"] > max(self._scores[1:], default=-1.0):
+        if found["r1"] > max(self._scores, default=-1.0):
+            self._save_model(self._folder.save_best)
+        if found["r1"] > max(self._scores[1:], default=-1.0):
+            together(lambda: self._show(side, trajectories[0]))
+        self._scores.append(found["r1"])
+        named = {f"validation/{name}": value for name, value in found.items()}
+        return named, {"validation_seconds": seconds}
+
+    def _show(self, side: str, played: Trajectory) -> None:
+        if self._log:
             write_example(
                 self._folder,
                 side,
-                trajectories[0],
+                played,
                 policy=self._policy,
                 settings=self._settings,
                 data=self._data,
             )
-        self._scores.append(found["r1"])
-        named = {f"validation/{name}": value for name, value in found.items()}
-        return named, {"validation_seconds": seconds}
 
     def _out_of_patience(self) -> bool:
         patience, scores = self._settings.evaluation.patience, self._scores
@@ -338,19 +344,48 @@ class _Run:
 
     # ------------------------------------------------------------------ what is kept
 
-    def _save_model(self, folder: Path) -> None:
-        self._policy.save(folder)
-        write_manifest(folder, self._settings)
+    def _note(self, row: Mapping[str, Any], timings: Mapping[str, float]) -> None:
+        together(lambda: self._log.append(row, timings) if self._log else None)
 
-    def _checkpoint(self, stage: str, step: int, learner: Learner | None = None) -> None:
+    def _save_model(self, keep: Callable[[Callable[[Path], None]], None]) -> None:
+        """Keep the model as it is now.
+
+        Args:
+            keep: Has a folder written, by what it is given.
+        """
+        weights = gathered_weights(self._policy.model)
+
         def write(folder: Path) -> None:
-            self._updates.save(folder)
-            if learner and learner.reference is not None:
-                with without_bars():
-                    learner.reference.save_pretrained(folder / _REFERENCE)
+            self._policy.save(folder, weights)
+            write_manifest(folder, self._settings)
 
+        together(lambda: keep(write) if self._log else None)
+
+    def _checkpoint(self, stage: str, step: int) -> None:
         if self._log:
+            together(lambda: self._write_checkpoint(stage, step))
+        else:
+            together(self._take_part_in_checkpoint)
+
+    def _write_checkpoint(self, stage: str, step: int) -> None:
+        told = False
+
+        def write(folder: Path) -> None:
+            nonlocal told
+            told = True
+            from_first(str(folder))
+            self._updates.save(folder)
+
+        try:
             self._folder.save_checkpoint(stage, step, write)
+        finally:
+            if not told:  # there is nothing to take part in
+                from_first("")
+
+    def _take_part_in_checkpoint(self) -> None:
+        folder = from_first("")
+        if folder:
+            self._updates.save(Path(folder))
 
 
 def _timings(

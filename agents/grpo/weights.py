@@ -4,12 +4,15 @@ Engines in this process share the weights with the learner and need none of this
 is collective: with several training processes, all of them call it, and the first one writes.
 """
 
+import copy
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memgym.agents.chat.transformers_local import LOADING
+from memgym.agents.grpo.processes import is_first_process, together
 from memgym.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = [
     "WeightFolder",
     "copy_weights",
-    "is_first_process",
+    "gathered_weights",
+    "is_sharded",
     "named_weights",
     "plain_model",
-    "process_count",
-    "wait_for_all",
+    "whole_copy",
 ]
 
 _SHARD = "5GB"  # size of a file: several can be read at a time
@@ -62,6 +65,50 @@ def named_weights(model: Any) -> "Iterator[tuple[str, torch.Tensor]]":
             yield name.replace(_WRAPPED, "."), weight
 
 
+def gathered_weights(model: Any, dtype: Any = None) -> "dict[str, torch.Tensor]":
+    """Return the weights whole in main memory in the first process, and nothing in the others.
+
+    Args:
+        model: See :func:`named_weights`.
+        dtype: Type that they are returned in; by default the one that they have.
+    """
+    first = is_first_process()
+    kept = {}
+    for name, weight in named_weights(model):
+        if first:  # the others only take part in gathering
+            kept[name] = weight.to("cpu", dtype)
+    return kept
+
+
+def is_sharded(model: Any) -> bool:
+    """Tell whether each process has a part of the weights only (FSDP2)."""
+    return any(hasattr(item, "full_tensor") for item in model.parameters())
+
+
+def whole_copy(model: Any, dtype: Any, device: Any) -> Any:
+    """Return a frozen model with whole weights of its own, the same as those of the model.
+
+    Args:
+        model: See :func:`named_weights`. All processes call this, and each gets a copy.
+        dtype: Torch type of the copy.
+        device: Where it lies.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    plain = plain_model(model)
+    with LOADING, torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        made: Any = AutoModelForCausalLM.from_config(
+            copy.deepcopy(plain.config),  # it notes the type there
+            dtype=dtype,
+            attn_implementation=plain.config._attn_implementation,
+        )
+    made.generation_config = plain.generation_config
+    made = made.to(device).eval().requires_grad_(False)
+    copy_weights(made, named_weights(model))
+    return made
+
+
 def _of_adapter(name: str) -> bool:
     return any(part.startswith("lora_") for part in name.split("."))
 
@@ -69,28 +116,6 @@ def _of_adapter(name: str) -> bool:
 def _whole(weight: "torch.Tensor") -> "torch.Tensor":
     gather = getattr(weight, "full_tensor", None)  # of a DTensor
     return gather() if gather else weight
-
-
-def process_count() -> int:
-    """Return the number of training processes."""
-    from torch import distributed
-
-    return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
-def is_first_process() -> bool:
-    """Tell whether this is the process that writes; without others it is."""
-    from torch import distributed
-
-    return not distributed.is_initialized() or distributed.get_rank() == 0
-
-
-def wait_for_all() -> None:
-    """Wait until every training process has come here."""
-    from torch import distributed
-
-    if distributed.is_initialized():
-        distributed.barrier()
 
 
 class WeightFolder:
@@ -129,14 +154,13 @@ class WeightFolder:
             version: Names the folder; one that is there already is written over.
         """
         folder = self._path / f"weights-{version}"
-        kept: dict[str, torch.Tensor] = {}
-        first = is_first_process()
-        for name, weight in named_weights(model):
-            if first:  # the others only take part in gathering
-                kept[name] = weight.to("cpu", self._dtype)
-        if first:
-            plain_model(model).save_pretrained(folder, state_dict=kept, max_shard_size=_SHARD)
-        wait_for_all()
+        kept = gathered_weights(model, self._dtype)
+
+        def write() -> None:
+            if is_first_process():
+                plain_model(model).save_pretrained(folder, state_dict=kept, max_shard_size=_SHARD)
+
+        together(write)
         return str(folder)
 
     def remove(self, version: int) -> None:
@@ -150,8 +174,12 @@ class WeightFolder:
             shutil.rmtree(self._path, ignore_errors=True)
 
 
-def copy_weights(model: Any, weights: "Mapping[str, torch.Tensor]") -> None:
-    """Copy weights into a model of the same architecture.
+def copy_weights(model: Any, weights: "Iterable[tuple[str, torch.Tensor]]") -> None:
+    """Copy weights into a model of the same architecture, one at a time.
+
+    Args:
+        model: Changed in place.
+        weights: As :func:`named_weights` yields them.
 
     Raises:
         ValueError: the names differ.
@@ -159,8 +187,12 @@ def copy_weights(model: Any, weights: "Mapping[str, torch.Tensor]") -> None:
     import torch
 
     own = dict(model.named_parameters())
-    if own.keys() != weights.keys():
-        raise ValueError(f"other weights: {sorted(own.keys() ^ weights.keys())[:5]}")
+    missing = set(own)
     with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(weights[name])
+        for name, weight in weights:
+            if name not in own:
+                raise ValueError(f"other weights: there is no {name}")
+            own[name].copy_(weight)
+            missing.discard(name)
+    if missing:
+        raise ValueError(f"other weights: {sorted(missing)[:5]} are missing")

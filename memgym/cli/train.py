@@ -124,20 +124,18 @@ def _out(arguments: argparse.Namespace) -> Path:
 
 def _train(settings: "TrainSettings", path: Path, arguments: argparse.Namespace) -> int:
     from memgym.agents.grpo.page import draw_curves, write_page
+    from memgym.agents.grpo.processes import is_first_process
     from memgym.agents.grpo.training import train
 
-    found = data_folder(arguments.data)
+    data = str(data_folder(arguments.data) or "")
+    if not is_first_process():  # of a launcher's: the first one tells, and writes the page
+        train(settings, path, data=data, wandb=arguments.wandb)
+        return 0
     console = output_console()
     reporter = _Training()
     try:
         with reporter:
-            made = train(
-                settings,
-                path,
-                data=str(found) if found else "",
-                progress=reporter.tell,
-                wandb=arguments.wandb,
-            )
+            made = train(settings, path, data=data, progress=reporter.tell, wandb=arguments.wandb)
     except KeyboardInterrupt:
         sys.stderr.write(f"\nmemgym: {_stopped(path)}\n")
         return 130
