@@ -26,17 +26,20 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 __all__ = [
-    "Table", "footer", "markdown", "part_lines", "print_tables", "tables", "write_reports",
+    "ABILITY_TITLES", "INTERVALS", "Table", "entry_table", "footer", "formula", "markdown",
+    "markdown_page", "part_lines", "print_table", "print_tables", "score_table", "tables",
+    "write_reports",
 ]  # fmt: skip
 
 _DAGGER = " †"
 _UNITS = (("k", 1e3), ("M", 1e6), ("G", 1e9))
-_ABILITY_TITLES = {
+ABILITY_TITLES: Mapping[str, str] = {
     "accurate_retrieval": "accurate retrieval",
     "test_time_learning": "test-time learning",
     "long_range_understanding": "long-range underst.",
     "conflict_resolution": "conflict resolution",
 }
+"""What tables call the abilities."""
 _COUNTS = ("memory_tokens", "input_tokens", "memory_share", "questions", "failed", *CAUSES)
 _RESULT_COLUMNS = ("agent", "episode_id", "source", "split", "ability", "score", "reward")
 _STEP_COLUMNS = ("steps", "calls", "valid_calls", "memory_digest")
@@ -57,30 +60,38 @@ def tables(summary: SuiteSummary) -> list[Table]:
     The last one is left out where every ability has a single entry: it would repeat the first; that
     of language models where none was asked.
     """
-    suite = summary.suite.suite
-    title = f"{suite.name} (version {suite.version})"
+    title = _title(summary)
     found = [
-        Table(f"{title}: scores, %", _score_columns(summary), _score_rows(summary)),
+        score_table(summary),
         Table(f"{title}: memory, and questions not answered in full, %", *_fates(summary.rows)),
     ]
     if any(row.usage for row in summary.rows):
         found.append(Table(f"{title}: language models", *_model_cells(summary.rows)))
     first = summary.rows[0]
     if len(first.entries) > len(first.abilities):
-        found.append(_entry_table(title, summary.rows))
+        found.append(entry_table(summary))
     return found
 
 
-def _score_columns(summary: SuiteSummary) -> tuple[str, ...]:
-    abilities = (_ABILITY_TITLES[name] for name in summary.rows[0].abilities)
-    return ("agent", *abilities, "macro mean")
-
-
-def _score_rows(summary: SuiteSummary) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (_name(row), *(_cell(item) for item in row.abilities.values()), _cell(row.macro))
+def score_table(summary: SuiteSummary) -> Table:
+    """Return the scores by ability; the runs are told where an agent has several."""
+    abilities = [ABILITY_TITLES[name] for name in summary.rows[0].abilities]
+    several = any(row.runs > 1 for row in summary.rows)
+    rows = [
+        (
+            _name(row),
+            *[str(row.runs)] * several,
+            *(_cell(item) for item in row.abilities.values()),
+            _cell(row.macro),
+        )
         for row in summary.rows
-    )
+    ]
+    columns = ("agent", *["runs"] * several, *abilities, "macro mean")
+    return Table(f"{_title(summary)}: scores, %", columns, tuple(rows))
+
+
+def _title(summary: SuiteSummary) -> str:
+    return f"{summary.suite.name} (version {summary.suite.version})"
 
 
 def _fates(
@@ -142,14 +153,14 @@ def _share(part: int, whole: int) -> str:
     return _percent(part / whole) if whole else "-"
 
 
-def _entry_table(title: str, rows: Sequence[AgentSummary]) -> Table:
+def entry_table(summary: SuiteSummary) -> Table:
     """Return means with entries as rows, because there may be many and their names are long."""
-    cells = []
+    rows, cells = summary.rows, []
     for name, estimate in rows[0].entries.items():
         means = (_percent(row.entries[name].mean) for row in rows)
         cells.append((f"{name} ({estimate.episodes})", *means))
     heads = ("source (episodes)", *(_name(row) for row in rows))
-    return Table(f"{title}: scores per source, %", heads, tuple(cells))
+    return Table(f"{_title(summary)}: scores per source, %", heads, tuple(cells))
 
 
 def _name(row: AgentSummary) -> str:
@@ -175,8 +186,8 @@ def footer(plan: RunPlan, summaries: Sequence[SuiteSummary], command: str) -> li
         command: The command that plays the run again.
     """
     lines = [
-        f"{summary.suite.suite.name}: {summary.episodes} episodes, {summary.questions} questions "
-        f"per agent, content hash {summary.suite.content_hash[:10]}."
+        f"{summary.suite.name}: {len(summary.suite.episodes)} episodes, {summary.questions:,} "
+        f"questions per agent, content hash {summary.suite.content_hash[:10]}."
         for summary in summaries
     ]
     lines += [
@@ -186,11 +197,8 @@ def footer(plan: RunPlan, summaries: Sequence[SuiteSummary], command: str) -> li
         if summary.single
     ]
     lines += _part_lines(plan)
-    lines.append(
-        "Macro mean: plain mean over abilities of the plain mean over their sources of the mean "
-        "episode score. [low–high]: 95 % percentile bootstrap over the episodes within each "
-        f"source, {RESAMPLES:,} resamples."
-    )
+    lines += [formula(summary) for summary in summaries]
+    lines.append(INTERVALS)
     lines.append(
         "A question not answered in full counts under one cause: never written to the memory, "
         "lost from it, not retrieved by the reader, or misread."
@@ -198,6 +206,24 @@ def footer(plan: RunPlan, summaries: Sequence[SuiteSummary], command: str) -> li
     lines += _agent_lines(plan)
     lines.append(f"Seed {plan.seed}. Again: {command}")
     return lines
+
+
+INTERVALS = (
+    "[low–high]: 95 % percentile bootstrap, of the episodes within each source and the "
+    f"questions within each episode, {RESAMPLES:,} resamples."
+)
+"""What the brackets of every table mean."""
+
+
+def formula(summary: SuiteSummary) -> str:
+    """Return how the macro mean of a suite is computed, with the names that stand in its tables."""
+    abilities = summary.rows[0].abilities
+    parts = " + ".join(ABILITY_TITLES[name] for name in abilities)
+    of = f"({parts}) / {len(abilities)}" if len(abilities) > 1 else parts
+    return (
+        f"Macro mean of {summary.suite.name}: {of}; an ability is the plain mean of its sources, a "
+        "source of its episodes, an episode of its questions."
+    )
 
 
 def _agent_lines(plan: RunPlan) -> list[str]:
@@ -293,8 +319,13 @@ def print_tables(console: "Console", summaries: Iterable[SuiteSummary]) -> None:
     """Print the tables with rich; long cells wrap at their spaces on a narrow terminal."""
     for summary in summaries:
         for table in tables(summary):
-            console.print(_rich_table(table))
-            console.print()
+            print_table(console, table)
+
+
+def print_table(console: "Console", table: Table) -> None:
+    """Print one table and an empty line."""
+    console.print(_rich_table(table))
+    console.print()
 
 
 def _rich_table(table: Table) -> "RenderableType":
@@ -333,17 +364,20 @@ def _styled(cell: str) -> "RenderableType":
 
 def markdown(summaries: Iterable[SuiteSummary], notes: Sequence[str]) -> str:
     """Return the tables and the lines below them as Markdown."""
-    blocks = []
-    for summary in summaries:
-        for table in tables(summary):
-            lines = [
-                _markdown_row(table.columns),
-                "|---" + "|---:" * (len(table.columns) - 1) + "|",
-            ]
-            lines += [_markdown_row(row) for row in table.rows]
-            blocks.append(f"**{table.title}**\n\n" + "\n".join(lines))
+    return markdown_page([table for summary in summaries for table in tables(summary)], notes)
+
+
+def markdown_page(found: Iterable[Table], notes: Sequence[str]) -> str:
+    """Return tables and the lines below them as Markdown."""
+    blocks = [_markdown_table(table) for table in found]
     blocks.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(blocks) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [_markdown_row(table.columns), "|---" + "|---:" * (len(table.columns) - 1) + "|"]
+    lines += [_markdown_row(row) for row in table.rows]
+    return f"**{table.title}**\n\n" + "\n".join(lines)
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
@@ -378,13 +412,14 @@ def _summary_rows(summaries: Sequence[SuiteSummary]) -> Iterable[Sequence[Any]]:
     )  # fmt: skip
     for summary in summaries:
         for row in summary.rows:
-            head = (summary.suite.suite.name, row.name, int(row.privileged))
+            head = (summary.suite.name, row.name, int(row.privileged))
             for over, item in [("macro", row.macro), *row.abilities.items(), *row.entries.items()]:
                 ends = ("" if end is None else repr(end) for end in (item.low, item.high))
                 yield *head, "score", over, repr(item.mean), *ends, item.episodes, item.questions
             shares = {"memory_share": row.memory_share, "failed": row.failed, **row.causes}
             for measure, share in shares.items():
-                yield *head, measure, "all", share, "", "", summary.episodes, summary.questions
+                counts = len(summary.suite.episodes), summary.questions
+                yield *head, measure, "all", share, "", "", *counts
 
 
 def _episode_rows(
@@ -396,7 +431,7 @@ def _episode_rows(
             for row in summary.rows:
                 record = records[row.name, episode.id]
                 yield (
-                    episode.suite, episode.entry, *(record[name] for name in _RESULT_COLUMNS),
+                    summary.suite.name, episode.entry, *(record[name] for name in _RESULT_COLUMNS),
                     *(record["metrics"][name] for name in _COUNTS),
                     *(record[name] for name in _STEP_COLUMNS),
                 )  # fmt: skip

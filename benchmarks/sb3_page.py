@@ -48,7 +48,7 @@ def write_page(results: Sequence[Result], groups: Sequence[Group], folder: Path)
 
 _NOTES = """\
 Scores are macro means over abilities on the suite's test episodes, in per cent. Brackets are 95 %
-intervals (percentile bootstrap, episodes drawn with replacement; for trained policies seeds too).
+intervals (percentile bootstrap, over episodes and their questions; for trained policies seeds too).
 The gain is over the best baseline at that budget that sees no golds, on the same draws; memory is
 the share of the input that the final memory holds; seconds are wall time per episode, play only.
 The oracle (†) is shown the golds. Trained policies are the best of their checkpoints on the

@@ -3,28 +3,94 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from memgym.benchmarks.plan import RunPlan
 from memgym.benchmarks.run_folder import Key
 from memgym.benchmarks.statistics import Estimate, Stratum, estimate_mean
-from memgym.benchmarks.suites import EpisodeReference, ResolvedSuite
 from memgym.diagnosis import CAUSES
 from memgym.episode import ABILITIES, Ability
 from memgym.usage import Usage
 
-__all__ = ["AgentSummary", "SuiteSummary", "strata_of", "summarise"]
+__all__ = [
+    "AgentSummary",
+    "Method",
+    "PlayedEpisode",
+    "PlayedSuite",
+    "SuiteSummary",
+    "by_entry",
+    "strata_of",
+    "summarise",
+    "summarise_methods",
+]
 
 Records = Mapping[Key, Mapping[str, Any]]
 
 
+class PlayedEpisode(Protocol):
+    """An episode and its place in a suite."""
+
+    @property
+    def id(self) -> str:
+        """Unique within a run."""
+        ...
+
+    @property
+    def entry(self) -> str:
+        """Name of the suite's entry."""
+        ...
+
+    @property
+    def ability(self) -> Ability:
+        """What it tests."""
+        ...
+
+
+class _Suite(Protocol):
+    @property
+    def episodes(self) -> Sequence[PlayedEpisode]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedSuite:
+    """A suite as far as tables need it.
+
+    Attributes:
+        name: Of the suite.
+        version: Of the suite.
+        content_hash: Of the suite with its episodes.
+        episodes: What was played, in order.
+    """
+
+    name: str
+    version: str
+    content_hash: str
+    episodes: tuple[PlayedEpisode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """An agent, and under which names its runs are in the records.
+
+    Attributes:
+        name: What tables call it.
+        privileged: Whether it was shown the golds.
+        runs: One per seed.
+    """
+
+    name: str
+    privileged: bool
+    runs: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class AgentSummary:
-    """One agent on one suite.
+    """One agent on one suite; of several runs, all numbers are means over them.
 
     Attributes:
         name: The agent.
         privileged: Whether it was shown the golds.
+        runs: How often it played each episode.
         macro: Plain mean over abilities.
         abilities: Per ability, the plain mean over its entries.
         entries: Per entry, the mean over its episodes.
@@ -39,6 +105,7 @@ class AgentSummary:
 
     name: str
     privileged: bool
+    runs: int
     macro: Estimate
     abilities: Mapping[Ability, Estimate]
     entries: Mapping[str, Estimate]
@@ -58,14 +125,12 @@ class SuiteSummary:
     Attributes:
         suite: The suite.
         rows: One per agent, in the plan's order.
-        episodes: Number of episodes.
         questions: Number of questions.
         single: Entries of one episode, whose intervals are about its questions only.
     """
 
-    suite: ResolvedSuite
+    suite: PlayedSuite
     rows: tuple[AgentSummary, ...]
-    episodes: int
     questions: int
     single: tuple[str, ...]
 
@@ -84,52 +149,78 @@ def summarise(
         seconds: Wall seconds by result, as far as known.
         usage: What language models used by result and part, where there were any.
     """
-    used = usage or {}
-    return tuple(_summarise_suite(plan, suite, records, seconds, used) for suite in plan.suites)
+    names = [entry.name for entry in plan.agents]
+    methods = [
+        Method(entry.name, entry.agent_class.privileged, (entry.name,)) for entry in plan.agents
+    ]
+    summaries = []
+    for found in plan.suites:
+        strata = strata_of(found, names, records)
+        suite = PlayedSuite(
+            found.suite.name, found.suite.version, found.content_hash, found.episodes
+        )
+        summaries.append(
+            summarise_methods(
+                suite, methods, strata, records, rows=names, seconds=seconds, usage=usage
+            )
+        )
+    return tuple(summaries)
 
 
-def _summarise_suite(
-    plan: RunPlan,
-    suite: ResolvedSuite,
+def summarise_methods(
+    suite: PlayedSuite,
+    methods: Sequence[Method],
+    strata: Mapping[Ability, Sequence[Stratum]],
     records: Records,
-    seconds: Mapping[Key, float],
-    usage: Mapping[Key, Mapping[str, Usage]],
+    *,
+    rows: Sequence[str],
+    seconds: Mapping[Key, float] | None = None,
+    usage: Mapping[Key, Mapping[str, Usage]] | None = None,
 ) -> SuiteSummary:
-    strata = strata_of(suite, [entry.name for entry in plan.agents], records)
-    macro = estimate_mean(list(strata.values()))
-    abilities = {name: estimate_mean([strata[name]]) for name in ABILITIES if name in strata}
+    """Return the summary of one suite.
+
+    Args:
+        suite: What was played.
+        methods: In table order.
+        strata: Of :func:`strata_of`.
+        records: Every result.
+        rows: The runs whose scores the strata hold, in their order.
+        seconds: Wall seconds by result, as far as known.
+        usage: What language models used by result and part.
+    """
+    members = [[rows.index(run) for run in method.runs] for method in methods]
     every = [stratum for group in strata.values() for stratum in group]
-    entries = {stratum.name: estimate_mean([[stratum]]) for stratum in every}
-    rows = []
-    for index, entry in enumerate(plan.agents):
-        keys = [(entry.name, episode.id) for episode in suite.episodes]
-        rows.append(
+    macro = estimate_mean(list(strata.values()), members)
+    abilities = {
+        name: estimate_mean([strata[name]], members) for name in ABILITIES if name in strata
+    }
+    entries = {stratum.name: estimate_mean([[stratum]], members) for stratum in every}
+    summaries = []
+    for index, method in enumerate(methods):
+        keys = [(run, episode.id) for run in method.runs for episode in suite.episodes]
+        summaries.append(
             AgentSummary(
-                name=entry.name,
-                privileged=entry.agent_class.privileged,
+                name=method.name,
+                privileged=method.privileged,
+                runs=len(method.runs),
                 macro=macro[index],
                 abilities={name: found[index] for name, found in abilities.items()},
                 entries={name: found[index] for name, found in entries.items()},
-                usage=_total_usage([usage.get(key, {}) for key in keys]),
-                seconds=_total([seconds.get(key) for key in keys]),
+                usage=_total_usage([(usage or {}).get(key, {}) for key in keys]),
+                seconds=_total([(seconds or {}).get(key) for key in keys]),
                 **_totals([records[key] for key in keys]),
             )
         )
-    return SuiteSummary(
-        suite,
-        tuple(rows),
-        episodes=len(suite.episodes),
-        questions=macro[0].questions,
-        single=tuple(stratum.name for stratum in every if stratum.by_questions),
-    )
+    single = tuple(stratum.name for stratum in every if stratum.single)
+    return SuiteSummary(suite, tuple(summaries), macro[0].questions, single)
 
 
 def strata_of(
-    suite: ResolvedSuite, agents: Sequence[str], records: Records
+    suite: _Suite, agents: Sequence[str], records: Records
 ) -> dict[Ability, list[Stratum]]:
     """Return the scores of a suite's episodes, by ability and entry, for agents by name."""
     strata: dict[Ability, list[Stratum]] = {}
-    for (ability, entry), episodes in _by_entry(suite).items():
+    for (ability, entry), episodes in by_entry(suite.episodes).items():
         scores = [
             [[answer["score"] for answer in records[agent, e.id]["answers"]] for e in episodes]
             for agent in agents
@@ -138,12 +229,14 @@ def strata_of(
     return strata
 
 
-def _by_entry(suite: ResolvedSuite) -> dict[tuple[Ability, str], list[EpisodeReference]]:
+def by_entry(
+    episodes: Sequence[PlayedEpisode],
+) -> dict[tuple[Ability, str], list[PlayedEpisode]]:
     """Return the episodes by ability and entry; an entry of several abilities is taken apart."""
-    found: dict[tuple[Ability, str], list[EpisodeReference]] = {}
-    abilities = {(episode.entry, episode.ability) for episode in suite.episodes}
+    found: dict[tuple[Ability, str], list[PlayedEpisode]] = {}
+    abilities = {(episode.entry, episode.ability) for episode in episodes}
     parts = Counter(entry for entry, _ in abilities)
-    for episode in suite.episodes:
+    for episode in episodes:
         mixed = parts[episode.entry] > 1
         name = f"{episode.entry}: {episode.ability}" if mixed else episode.entry
         found.setdefault((episode.ability, name), []).append(episode)

@@ -1,19 +1,25 @@
-"""Line charts with bands, as PNG and SVG: the same bytes for the same numbers.
+"""Pictures as PNG and SVG, the same bytes for the same numbers; and line charts with bands.
 
-Not here: where the numbers come from.
+Not here: where the numbers come from, and other kinds of charts.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memgym.errors import UsageError
 
-__all__ = ["Line", "draw_lines"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
-_MARKERS = "osD^vPX*"
+__all__ = ["COLOURS", "MARKERS", "Line", "draw_lines", "figure", "write_figure"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
+MARKERS = "osD^vPX*"
+"""Told apart without colour, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,23 @@ def draw_lines(
     Raises:
         UsageError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError('pictures need matplotlib: pip install "memgym[train]"') from error
-    figure = Figure(figsize=(8, 4.8), layout="constrained")
-    axes = figure.add_subplot()
+    with figure(8, 4.8) as chart:
+        _draw_lines(chart, lines)
+        axes = chart.axes[0]
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        if x_ticks:
+            axes.set_xscale("log")
+            axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
+            axes.minorticks_off()
+        if x_names:
+            axes.set_xticks(range(len(x_names)), x_names)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        return write_figure(path, chart)
+
+
+def _draw_lines(chart: "Figure", lines: Sequence[Line]) -> None:
+    axes = chart.add_subplot()
     drawn = references = 0
     for line in lines:
         if line.reference:
@@ -75,23 +91,41 @@ def draw_lines(
             axes.plot(line.x, line.y, color=grey, linestyle=dashes, label=line.name)
             references += 1
             continue
-        colour = _COLOURS[drawn % len(_COLOURS)]
-        marker = _MARKERS[drawn % len(_MARKERS)]
+        colour = COLOURS[drawn % len(COLOURS)]
+        marker = MARKERS[drawn % len(MARKERS)]
         axes.plot(line.x, line.y, color=colour, marker=marker, markersize=4, label=line.name)
         if len(line.low):
             axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
         drawn += 1
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    if x_ticks:
-        axes.set_xscale("log")
-        axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
-        axes.minorticks_off()
-    if x_names:
-        axes.set_xticks(range(len(x_names)), x_names)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+@contextlib.contextmanager
+def figure(width: float, height: float) -> Iterator["Figure"]:
+    """Give an empty figure; what is drawn and written meanwhile is so for every user alike.
+
+    Args:
+        width: In inches.
+        height: In inches.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError('pictures need matplotlib: pip install "memgym[plot]"') from error
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        # Without a salt, ids in an SVG are random; a "$" in a name is no formula.
+        matplotlib.rcParams.update({"svg.hashsalt": "memgym", "text.parse_math": False})
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def write_figure(path: Path, chart: "Figure") -> list[Path]:
+    """Write ``path`` with the suffixes ``.png`` and ``.svg`` and return both."""
     written = [path.with_suffix(suffix) for suffix in (".png", ".svg")]
-    with matplotlib.rc_context({"svg.hashsalt": "memgym"}):  # else ids in the file are random
-        figure.savefig(written[0], dpi=144)
-        figure.savefig(written[1], metadata={"Date": None})
+    chart.savefig(written[0], dpi=144)
+    chart.set_layout_engine("none")  # the same places in both
+    chart.savefig(written[1], metadata={"Date": None})
     return written

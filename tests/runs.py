@@ -1,11 +1,15 @@
 """Small plans and agents for the tests of the runner, the reports and the command line."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from memgym.benchmarks.entries import AgentEntry
 from memgym.benchmarks.plan import RunPlan, make_plan
+from memgym.benchmarks.report import write_reports
+from memgym.benchmarks.runner import run_plan
 from memgym.benchmarks.suites import Entry, Suite, resolve
+from memgym.benchmarks.summary import summarise
 
 OPTIONS = {"tokens": 1_000, "chunk_tokens": 250, "questions": 3}
 FACTS = Entry("facts", "procedural-accurate-retrieval", "test", 3, OPTIONS)
@@ -47,3 +51,11 @@ def small_plan(
 ) -> RunPlan:
     """Return a plan of seven short episodes."""
     return make_plan([resolve(suite)], agents, **options)
+
+
+def finished_run(folder: Path, agents: Sequence[str | AgentEntry] = AGENTS, **options: Any) -> Path:
+    """Play a small plan into a folder with all the files of ``memgym bench``, and return it."""
+    plan = small_plan(agents, **options)
+    store = run_plan(plan, folder)
+    write_reports(folder, summarise(plan, store.records, store.seconds), store.records, [])
+    return folder

@@ -153,7 +153,9 @@ def test_footer_says_what_is_needed_to_read_and_repeat(summary: SuiteSummary) ->
     notes = "\n".join(footer(plan, [summary], "memgym bench --seed 4"))
     for part in (
         "7 episodes", "28 questions", summary.suite.content_hash[:10], "Reader: verbatim, 1,024",
-        "no model", "25 % of the text", "Macro mean:", "2,000 resamples", "chunks (top_k 2)",
+        "no model", "25 % of the text",
+        "Macro mean of tiny: (accurate retrieval + test-time learning) / 2",
+        "2,000 resamples", "chunks (top_k 2)",
         "† is shown the golds", "Seed 4. Again: memgym bench --seed 4",
     ):  # fmt: skip
         assert part in notes

@@ -1,5 +1,7 @@
 """Behaviour of the means and bootstrap intervals."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,7 +68,7 @@ def test_interval_of_a_mean_of_independent_strata_is_narrower() -> None:
 def test_one_episode_resamples_its_questions() -> None:
     stratum = Stratum("a", [[[0.0, 1.0] * 20]])
     found = one(stratum)
-    assert stratum.by_questions
+    assert stratum.single
     assert found.low is not None
     assert found.high is not None
     assert found.low < 0.5 < found.high
@@ -115,7 +117,75 @@ def test_interval_holds_the_mean_and_stays_within_the_scores(episodes: Scores) -
     assert min(scores) - tolerance <= found.mean <= max(scores) + tolerance
 
 
+# ---------------------------------------------------------------------- both levels
+
+UNEVEN: Scores = [[1.0, 0.0, 0.5], [0.0, 0.0], [1.0, 1.0, 1.0, 0.0, 0.25], [0.5], [0.75, 1.0]]
+
+
+def test_intervals_agree_with_a_bootstrap_written_out_draw_by_draw() -> None:
+    chance = random.Random(5)
+    means = []
+    for _ in range(6_000):
+        drawn = [chance.choice(UNEVEN) for _ in UNEVEN]
+        inner = [sum(chance.choice(scores) for _ in scores) / len(scores) for scores in drawn]
+        means.append(sum(inner) / len(inner))
+    found = one(Stratum("a", [UNEVEN]))
+    low, high = np.percentile(means, (2.5, 97.5))
+    assert found.low == pytest.approx(low, abs=0.015)
+    assert found.high == pytest.approx(high, abs=0.015)
+
+
+def test_draws_spread_as_episodes_and_questions_do_together() -> None:
+    stratum = Stratum("a", [UNEVEN])
+    assert stratum.draws is not None
+    within = [np.var(episode) / len(episode) for episode in UNEVEN]
+    between = np.var([np.mean(episode) for episode in UNEVEN])
+    expected = (between + np.mean(within)) / len(UNEVEN)
+    assert stratum.draws.var() == pytest.approx(expected, rel=0.1)
+    assert stratum.draws.mean() == pytest.approx(stratum.means[0], abs=0.01)
+
+
+def test_questions_alike_leave_the_spread_between_episodes_alone() -> None:
+    stratum = Stratum("a", [[[0.2] * 5, [0.8] * 3, [0.5] * 4]])
+    assert stratum.draws is not None
+    assert stratum.draws.var() == pytest.approx(np.var([0.2, 0.8, 0.5]) / 3, rel=0.1)
+
+
+def test_agents_share_the_draws_of_questions_too() -> None:
+    lower: Scores = [[0.1, 0.4, 0.2], [0.9, 0.3]]
+    stratum = Stratum("a", [lower, [[score + 0.05 for score in row] for row in lower]])
+    assert stratum.draws is not None
+    assert np.allclose(stratum.draws[1] - stratum.draws[0], 0.05)
+
+
+@pytest.mark.parametrize(("deviation", "least"), [(0.0, 0.95), (0.25, 0.88)])
+def test_intervals_hold_the_true_mean_about_as_often_as_they_say(
+    deviation: float, least: float
+) -> None:
+    # Episodes are drawn around a true mean of 0.6, questions right or wrong within each.
+    rng = np.random.default_rng(1)
+    shape = 0.24 / deviation**2 - 1 if deviation else 0.0
+    held = 0
+    for trial in range(150):
+        ability = rng.beta(0.6 * shape, 0.4 * shape, 12) if deviation else np.full(12, 0.6)
+        scores = (rng.random((12, 10)) < ability[:, None]).astype(float)
+        found = one(Stratum(f"trial {trial}", [scores.tolist()]))
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 0.6 <= found.high
+    assert held / 150 >= least
+
+
 # ---------------------------------------------------------------------- several runs
+
+
+def test_runs_of_a_method_are_one_estimate() -> None:
+    strata = [Stratum("a", [[[0.0], [0.4]], [[0.2], [0.6]], [[1.0], [1.0]]])]
+    both, other = estimate_mean([strata], [[0, 1], [2]])
+    assert both.mean == pytest.approx(0.3)
+    assert other.mean == 1.0
+    assert (both.low, both.high) == pytest.approx((0.0, 0.6), abs=0.05)
+    assert estimate_mean([strata])[0] == estimate_mean([strata], [[0], [1], [2]])[0]
 
 
 def ends(found: Interval) -> tuple[float, float, float]:
