@@ -8,7 +8,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(INSTALL) --constraint constraints.txt
 ARGS ?=
 
-.PHONY: bench test vllm-test fix speed lock clean help
+.PHONY: bench test browser leaderboard vllm-test fix speed lock clean help
 
 help:            ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -33,6 +33,27 @@ fix: $(VENV)/test.stamp     ## format and mend what lint can mend
 
 speed: $(VENV)/test.stamp   ## side-by-side speed measurements
 	$(BIN)/python -m pytest benchmarks/speed -q -s -p no:xdist --benchmark-columns=median,rounds $(ARGS)
+
+# The leaderboard that comes with memgym: its baselines with all the memory they want, and two of them with
+# a quarter of the text. Each is played, packed, replayed and put on the pages.
+BASELINES := closed_book random flat verbatim chunks sentences dated oracle
+TIGHT := sentences dated
+SUBMIT = $(BIN)/memgym submit --contact 'The memgym authors' --model-size 0
+BOARD := leaderboard/submissions
+
+leaderboard: $(VENV)/core.stamp   ## play the baselines and make the shipped leaderboard anew
+	$(BIN)/memgym bench --suite short --out runs/leaderboard/free $(ARGS)
+	$(BIN)/memgym bench --suite short --agents $(shell echo $(TIGHT) | tr ' ' ',') --memory-budget 25% --out runs/leaderboard/quarter $(ARGS)
+	for agent in $(BASELINES); do $(SUBMIT) runs/leaderboard/free --agent $$agent --name $$agent \
+	  --model-card leaderboard/cards/$$agent.md --out $(BOARD)/memgym-$$agent.zip || exit 1; done
+	for agent in $(TIGHT); do $(SUBMIT) runs/leaderboard/quarter --agent $$agent --name "$$agent, 25 % memory" \
+	  --model-card leaderboard/cards/$$agent.md --out $(BOARD)/memgym-$$agent-quarter.zip || exit 1; done
+	$(BIN)/memgym leaderboard build $(BOARD) --out leaderboard/site --episodes 1
+
+browser: $(VENV)/test.stamp   ## the pages in a real browser (needs Debian's chromium); MEMGYM_SCREENSHOTS=DIR keeps pictures
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  { echo 'make browser needs a Chromium: apt-get install chromium'; exit 1; }
+	$(BIN)/python -m pytest tests/test_*_browser.py -q $(ARGS)
 
 # What the extra's ranges give today, in an environment of its own; a build's local part (+cpu) is left out.
 lock:            ## write constraints.txt anew

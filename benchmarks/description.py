@@ -27,7 +27,7 @@ __all__ = ["code_digest", "describe_agent", "describe_parts", "describe_settings
 _PART_SETTINGS = {key for role in WITHOUT_MODEL for key in (role, f"{role}_options")}
 _MODEL_OPTIONS = {"model_options", *(item.name for item in dataclasses.fields(ModelSettings))}
 _CONNECTION = ("base_url", "key_variable", "timeout_seconds", "max_retries", "concurrency")
-_OUTSIDE = ("agents", "baselines", "benchmarks", "cli")
+_OUTSIDE = ("agents", "baselines", "benchmarks", "cli", "leaderboard", "submissions", "viewer")
 
 
 def describe_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

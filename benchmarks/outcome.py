@@ -1,5 +1,6 @@
 """What comes out of one task, however it is played, and how a run can end early."""
 
+import json
 import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from memgym.benchmarks.suites import load_episode
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.errors import UsageError
 from memgym.evaluation import play_episode
+from memgym.traces.format import encoded
+from memgym.traces.recorder import Recorder
 from memgym.usage import Usage
 
 __all__ = ["AgentError", "Outcome", "RunStoppedError", "played"]
@@ -31,11 +34,13 @@ class Outcome(NamedTuple):
         record: The result's record.
         seconds: Wall seconds it took.
         usage: What language models in it have used, by part.
+        trace: Its trace, packed; empty if none is made.
     """
 
     record: dict[str, Any]
     seconds: float
     usage: Mapping[str, Usage]
+    trace: bytes = b""
 
 
 def played(task: Task, agent: Agent, env: MemAlphaEnv) -> Outcome:
@@ -47,8 +52,9 @@ def played(task: Task, agent: Agent, env: MemAlphaEnv) -> Outcome:
         AgentError: every other exception.
     """
     episode = load_episode(task.episode)
+    recorder = _recorder(task) if task.traced else None
     try:
-        result = play_episode(agent, env, episode, seed=task.seed)
+        result = play_episode(agent, env, episode, seed=task.seed, observer=recorder)
     except (UsageError, ChatError):
         raise
     except Exception as error:
@@ -56,5 +62,18 @@ def played(task: Task, agent: Agent, env: MemAlphaEnv) -> Outcome:
             f"{traceback.format_exc()}\n"
             f'agent "{task.entry.name}" raised {type(error).__name__} on episode "{episode.id}"'
         ) from error
-    record = {**result.record(), "agent": task.entry.name}
-    return Outcome(record, result.seconds, result.usage)
+    # An episode that the settings cut has a further id; in a run it goes by its own.
+    record = {**result.record(), "agent": task.entry.name, "episode_id": episode.id}
+    trace = encoded(recorder.record) if recorder is not None else b""
+    return Outcome(record, result.seconds, result.usage, trace)
+
+
+def _recorder(task: Task) -> Recorder:
+    episode = task.episode
+    origin = {
+        "source": episode.source,
+        "split": episode.split,
+        "source_options": json.loads(episode.source_options),
+        "index": episode.index,
+    }
+    return Recorder(**json.loads(task.traced), origin=origin, hash=episode.hash)

@@ -40,12 +40,15 @@ class Task:
         episode: The episode.
         settings: Environment settings as JSON text, those that belong to the agent included.
         seed: Of the agent's own choices.
+        traced: What its trace says of suite, agent and versions, as JSON text; ``""`` where no
+            trace is made.
     """
 
     entry: AgentEntry
     episode: EpisodeReference
     settings: str
     seed: int
+    traced: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -5,6 +5,7 @@ file                 content
 ===================  ==========================================================================
 ``run.json``         what was asked for (:meth:`memgym.benchmarks.plan.RunPlan.description`)
 ``results.jsonl``    one line per agent and episode; the same bytes for the same ``run.json``
+``traces.jsonl.gz``  what happened in each, to be replayed (:mod:`memgym.traces`)
 ``timings.csv``      wall seconds of each, which are never the same
 ``usage.csv``        what language models used in each, if there are any
 ``replies/``         their replies, from which a stopped episode is resumed
@@ -12,8 +13,9 @@ file                 content
 ===================  ==========================================================================
 
 Results are appended and flushed one by one, so a kill loses at most the episodes in flight; a half
-written last line is dropped when the run is continued. When all results are there, the file is
-rewritten in the plan's order, whole or not at all.
+written last line is dropped when the run is continued, and so is a trace whose result was not
+written any more. When all results are there, the files are rewritten in the plan's order, whole or
+not at all.
 """
 
 import contextlib
@@ -30,12 +32,11 @@ from memgym.atomic import write_whole
 from memgym.differences import difference
 from memgym.errors import UsageError
 from memgym.folder_lock import hold_lock
+from memgym.traces.file import Key, TraceFile
+from memgym.traces.format import FILE_NAME
 from memgym.usage import Usage
 
 __all__ = ["Key", "RunFolder", "csv_text", "playing_alone"]
-
-Key = tuple[str, str]
-"""Agent name and episode id."""
 
 _RUN, _RESULTS, _TIMINGS = "run.json", "results.jsonl", "timings.csv"
 _TIMING_COLUMNS = ("agent", "episode_id", "seconds")
@@ -51,6 +52,7 @@ class RunFolder:
         path: Made if it does not exist.
         description: What identifies the run.
         keys: Every result that belongs to it, in final order.
+        traced: Whether every result is to have a trace.
 
     Attributes:
         path: The folder.
@@ -62,22 +64,38 @@ class RunFolder:
         UsageError: the folder holds another run or something else, or cannot be written.
     """
 
-    def __init__(self, path: Path, description: Mapping[str, Any], keys: Sequence[Key]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        description: Mapping[str, Any],
+        keys: Sequence[Key],
+        *,
+        traced: bool = False,
+    ) -> None:
         self.path = path
         self._keys = list(keys)
+        self._traces: TraceFile | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._identify(description)
             self.records: dict[Key, dict[str, Any]] = self._read_results()
             self.seconds: dict[Key, float] = self._read_timings()
             self.usage: dict[Key, dict[str, Usage]] = self._read_usage()
+            if traced:
+                self._traces = TraceFile(path / FILE_NAME)
+                found = self._traces.keys
+                self._traces.keep([key for key in found if key in self.records])
         except OSError as error:
             raise _unwritable(path, error) from error
 
     @property
     def missing(self) -> list[Key]:
-        """The results still to come, in order."""
-        return [key for key in self._keys if key not in self.records]
+        """The results still to come, in order; one without the trace it is to have is to come."""
+        return [
+            key
+            for key in self._keys
+            if key not in self.records or (self._traces is not None and key not in self._traces)
+        ]
 
     def _identify(self, description: Mapping[str, Any]) -> None:
         file = self.path / _RUN
@@ -147,15 +165,22 @@ class RunFolder:
         return found
 
     def append(
-        self, record: Mapping[str, Any], seconds: float, usage: Mapping[str, Usage] | None = None
+        self,
+        record: Mapping[str, Any],
+        seconds: float,
+        usage: Mapping[str, Usage] | None = None,
+        trace: bytes = b"",
     ) -> None:
-        """Add one result and flush it; what it cost goes first, so that no result lacks that."""
+        """Add one result and flush it; cost and trace go first, so that no result lacks them."""
         key = (str(record["agent"]), str(record["episode_id"]))
         try:
             self._append_rows(_TIMINGS, _TIMING_COLUMNS, [(*key, f"{seconds:.4f}")])
             if usage:
                 self._append_rows(_USAGE, _USAGE_COLUMNS, _usage_rows(key, usage))
-            _append(self.path / _RESULTS, _line(record))
+            if self._traces is not None:
+                self._traces.append(key, trace)
+            if self.records.get(key) != record:  # it may have lacked nothing but its trace
+                _append(self.path / _RESULTS, _line(record))
         except OSError as error:
             raise _unwritable(self.path, error) from error
         self.records[key] = dict(record)
@@ -170,11 +195,13 @@ class RunFolder:
         _append(file, csv_text([*header, *rows]))
 
     def finish(self) -> list[dict[str, Any]]:
-        """Rewrite the complete results and timings in order, and return the results."""
+        """Rewrite the complete results, traces and timings in order, and return the results."""
         assert not self.missing, "finish() is called when every result is there"
         ordered = [self.records[key] for key in self._keys]
         times = [(*key, f"{self.seconds[key]:.4f}") for key in self._keys if key in self.seconds]
         try:
+            if self._traces is not None:
+                self._traces.keep(self._keys)
             write_whole(self.path / _RESULTS, "".join(_line(record) for record in ordered))
             write_whole(self.path / _TIMINGS, csv_text([_TIMING_COLUMNS, *times]))
             used = [row for key in self._keys for row in _usage_rows(key, self.usage.get(key, {}))]
@@ -228,7 +255,9 @@ def _append(path: Path, text: str) -> None:
 def _whole_lines(path: Path) -> list[bytes]:
     """Return the lines of a file after cutting off a half-written last one."""
     content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
+    # Where the machine went down, zeros may stand for what had not reached the disk.
+    zeros = content.find(b"\0")
+    whole = content.rfind(b"\n", 0, zeros if zeros >= 0 else len(content)) + 1
     if whole < len(content):
         os.truncate(path, whole)
     return content[:whole].split(b"\n")[:-1]

@@ -8,14 +8,17 @@ above 1 the workers are spawned, so a script that calls this needs the usual
 """
 
 import contextlib
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from memgym.agents.chat import RunMeter
+from memgym.benchmarks.description import code_digest, describe_agent
 from memgym.benchmarks.outcome import Outcome
 from memgym.benchmarks.plain_runner import PlainSession
 from memgym.benchmarks.plan import RunPlan, Task
@@ -65,6 +68,7 @@ def run_plan(
     concurrency: int = 16,
     meter: RunMeter | None = None,
     progress: Progress | None = None,
+    traces: bool = True,
 ) -> RunFolder:
     """Play what is missing of a plan and return the folder with every result in it.
 
@@ -75,6 +79,7 @@ def run_plan(
         concurrency: Episodes at a time for tasks with one.
         meter: Counts and limits what their models use.
         progress: Told the state at the start and after every episode.
+        traces: Whether the trace of every episode is kept; a result that has none is played again.
 
     Raises:
         UsageError: see :class:`~memgym.benchmarks.run_folder.RunFolder`; ``jobs`` or
@@ -85,22 +90,45 @@ def run_plan(
     for name, value in (("jobs", jobs), ("concurrency", concurrency)):
         if value < 1:
             raise UsageError(f"{name} must be at least 1, got {value}")
-    tasks = {task.key: task for task in plan.tasks()}
+    tasks = {task.key: task for task in (_traced(plan) if traces else plan.tasks())}
     with playing_alone(folder):
-        store = RunFolder(folder, plan.description(), list(tasks))
-        tell = progress or (lambda done, total: None)
-        tell(len(store.records), len(tasks))
-
-        def keep(outcome: Outcome) -> None:
-            store.append(outcome.record, outcome.seconds, outcome.usage)
-            tell(len(store.records), len(tasks))
-
+        store = RunFolder(folder, plan.description(), list(tasks), traced=traces)
         # Entries in turn: long and short episodes mix, so that the time left can be told early.
         missing = sorted((tasks[key] for key in store.missing), key=lambda x: x.episode.index)
+        left = len(missing)
+        tell = progress or (lambda done, total: None)
+        tell(len(tasks) - left, len(tasks))
+
+        def keep(outcome: Outcome) -> None:
+            nonlocal left
+            store.append(outcome.record, outcome.seconds, outcome.usage, outcome.trace)
+            left -= 1
+            tell(len(tasks) - left, len(tasks))
+
         sessions = _sessions(missing, folder, jobs, concurrency, meter or RunMeter())
         _play_all(sessions, keep)
         store.finish()
     return store
+
+
+def _traced(plan: RunPlan) -> Iterator[Task]:
+    """Yield the tasks of a plan with what their traces say of suite, agent and versions."""
+    suites = {suite.suite.name: suite for suite in plan.suites}
+    agents = {entry.name: describe_agent(entry) for entry in plan.agents}
+    for task in plan.tasks():
+        played = suites[task.episode.suite]
+        suite = {
+            "name": played.suite.name,
+            "version": played.suite.version,
+            "hash": played.content_hash,
+            "entry": task.episode.entry,
+        }
+        traced = {
+            "suite": suite,
+            "agent": agents[task.entry.name],
+            "versions": {"code": code_digest()},
+        }
+        yield replace(task, traced=json.dumps(traced, sort_keys=True))
 
 
 def _sessions(

@@ -16,6 +16,7 @@ from typing import Any
 from memgym.episode import ABILITIES, Ability, Episode, episode_to_dict
 from memgym.errors import UsageError, nearest
 from memgym.tasks.registry import get_source, load_source, source_names
+from memgym.traces.digests import canonical
 
 __all__ = [
     "SUITES",
@@ -81,6 +82,7 @@ class EpisodeReference:
         data: Data folder, ``""`` for none.
         index: Index of the episode in its source and split.
         id: The episode's id.
+        hash: Digest of its content, see :func:`memgym.traces.digests.episode_hash`.
     """
 
     suite: str
@@ -92,6 +94,7 @@ class EpisodeReference:
     data: str
     index: int
     id: str
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,12 @@ _MINI = Suite(
     "1",
     "made-up text, the four abilities at 8,000 and 32,000 tokens; needs no data",
     (*_procedural("8k", 8_000, 8), *_procedural("32k", 32_000, 4)),
+)
+_SHORT = Suite(
+    "short",
+    "1",
+    "made-up text, the four abilities at 4,000 tokens: small files to submit; needs no data",
+    tuple(_procedural("4k", 4_000, 8)),
 )
 _PROCEDURAL = Suite(
     "procedural",
@@ -218,7 +227,7 @@ _MEMORYAGENTBENCH = Suite(
 
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
-    for suite in (_MINI, _PROCEDURAL, _LENGTH, _REAL, _MEMALPHA_VAL, _MEMORYAGENTBENCH)
+    for suite in (_MINI, _SHORT, _PROCEDURAL, _LENGTH, _REAL, _MEMALPHA_VAL, _MEMORYAGENTBENCH)
 }
 """Every suite by name."""
 
@@ -256,11 +265,11 @@ def resolve(suite: Suite, data: str | Path | None = None) -> ResolvedSuite:
             f'suite "{suite.name}": {where}; set MEMGYM_DATA or --data to a folder with '
             f"{_wanted(suite.entries)}"
         )
-    content = hashlib.sha256(_canonical(dict(suite.settings)))
+    content = hashlib.sha256(canonical(dict(suite.settings)))
     references: list[EpisodeReference] = []
     for entry in present:
         for reference, episode in _episodes(suite, entry, data):
-            content.update(b"\n" + _canonical(episode_to_dict(episode)))
+            content.update(b"\n" + episode)
             references.append(reference)
     _check_unique(suite, references)
     skipped = tuple(
@@ -281,19 +290,15 @@ def _has_data(entry: Entry, data: str | Path | None) -> bool:
     return not folder or (data is not None and (Path(data) / folder).exists())
 
 
-def _canonical(value: Any) -> bytes:
-    return json.dumps(
-        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    ).encode("utf-8", "surrogatepass")
-
-
 def _episodes(
     suite: Suite, entry: Entry, data: str | Path | None
-) -> Iterable[tuple[EpisodeReference, Episode]]:
+) -> Iterable[tuple[EpisodeReference, bytes]]:
+    """Yield the episodes of an entry: where each comes from, and its canonical JSON."""
     found = load_source(entry.source, entry.split, entry.source_options, data)
     size = entry.episodes if found.size is None else min(entry.episodes, found.size)
     for index in range(size):
         episode = found.episode(index)
+        content = canonical(episode_to_dict(episode))
         reference = EpisodeReference(
             suite=suite.name,
             entry=entry.name,
@@ -304,8 +309,9 @@ def _episodes(
             data=str(data) if data is not None and get_source(entry.source).needs_data else "",
             index=index,
             id=episode.id,
+            hash=hashlib.sha256(content).hexdigest(),
         )
-        yield reference, episode
+        yield reference, content
 
 
 def _check_unique(suite: Suite, references: Sequence[EpisodeReference]) -> None:

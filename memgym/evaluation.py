@@ -14,7 +14,14 @@ from memgym.episode import Episode
 from memgym.errors import UsageError
 from memgym.usage import Usage
 
-__all__ = ["EpisodeResult", "briefing_for", "environment_for", "play_episode", "settings_for"]
+__all__ = [
+    "EpisodeResult",
+    "Observer",
+    "briefing_for",
+    "environment_for",
+    "play_episode",
+    "settings_for",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,21 @@ class EpisodeResult:
         return record
 
 
+class Observer(Protocol):
+    """Is told what happens in an episode while it is played."""
+
+    def begun(self, agent: Agent, env: MemAlphaEnv, info: Mapping[str, Any]) -> None:
+        """The environment has been reset, which returned ``info``; nothing has been done yet."""
+
+    def stepped(
+        self, observation: Mapping[str, Any], action: Any, reward: float, info: Mapping[str, Any]
+    ) -> None:
+        """The agent answered ``observation`` by ``action``; ``step`` returned the rest."""
+
+    def ended(self, result: EpisodeResult) -> None:
+        """The episode is over."""
+
+
 def environment_for(agent: type[Agent] | Agent, **settings: Any) -> MemAlphaEnv:
     """Return an environment with the agent's own settings over the given ones.
 
@@ -101,6 +123,7 @@ def play_episode(
     episode: Episode | int | str,
     *,
     seed: int = 0,
+    observer: Observer | None = None,
 ) -> EpisodeResult:
     """Play one episode to its end.
 
@@ -110,6 +133,7 @@ def play_episode(
             reset to ``episode``, with ``seed``.
         episode: An episode, or an id or index of the environment's source.
         seed: For the agent's and the environment's random choices.
+        observer: Told what happens, e.g. :class:`memgym.traces.recorder.Recorder`.
 
     Raises:
         UsageError: ``env`` is no MemAlpha environment, or has no such episode.
@@ -119,17 +143,22 @@ def play_episode(
         raise UsageError(f"play_episode needs a MemAlpha environment, got {type(base).__name__}")
     start, before = time.perf_counter(), _usage(agent, base)
     observation, info = env.reset(seed=seed, options={"episode": episode})
+    if observer is not None:
+        observer.begun(agent, base, info)
     agent.reset(briefing_for(base, info, seed, privileged=agent.privileged))
     reset_info, reward, steps, calls, valid_calls = info, 0.0, 0, 0, 0
     terminated = False
     while not terminated:
         action = _choose(agent, observation, info)
+        seen = observation
         observation, step_reward, terminated, _, info = env.step(action)
+        if observer is not None:
+            observer.stepped(seen, action, float(step_reward), info)
         reward += float(step_reward)
         steps += 1
         calls += info["n_calls"]
         valid_calls += info["n_valid_calls"]
-    return EpisodeResult(
+    result = EpisodeResult(
         agent=agent.name,
         episode_id=reset_info["episode_id"],
         source=reset_info["source"],
@@ -147,6 +176,9 @@ def play_episode(
         seconds=time.perf_counter() - start,
         usage={part: used - before[part] for part, used in _usage(agent, base).items()},
     )
+    if observer is not None:
+        observer.ended(result)
+    return result
 
 
 def _usage(agent: Agent, env: MemAlphaEnv) -> dict[str, Usage]:

@@ -4,9 +4,15 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# Tests on real data slices need a folder of them; without it they are not collected, so that no
-# test is ever reported as skipped.
+from tests.browser import browser_path, chromium, page
+
+__all__ = ["chromium", "page"]
+
+# Tests on real data slices need a folder of them, tests of pages need a browser; without it they
+# are not collected, so that no test is ever reported as skipped.
 collect_ignore_glob = [] if os.environ.get("MEMGYM_DATA") else ["test_real_data*.py"]
+if browser_path() is None:
+    collect_ignore_glob.append("test_*_browser.py")
 
 # A busy machine fails no property: how long an example takes is nobody's claim.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

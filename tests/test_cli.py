@@ -60,6 +60,7 @@ def test_bench_prints_the_table_and_writes_every_file(capsys: pytest.CaptureFixt
         "summary.csv",
         "summary.md",
         "timings.csv",
+        "traces.jsonl.gz",
     ]
     assert sorted(path.name for path in Path("run").iterdir()) == names
 

@@ -9,6 +9,8 @@ from memgym.agents.chat import ModelSettings, close_backends
 from memgym.benchmarks.entries import AgentEntry
 from memgym.benchmarks.run_folder import RunFolder
 from memgym.benchmarks.runner import run_plan
+from memgym.traces.format import read_traces
+from memgym.traces.replay import replay
 from memgym.usage import Usage
 from tests.chat_server import ChatServer
 from tests.fault_proxy import FaultProxy
@@ -55,7 +57,10 @@ def test_a_run_through_faults_ends_as_one_without(tmp_path: Path) -> None:
     assert used(faulty).retries > 0
     assert used(clean).failures == used(faulty).failures == 0
     assert used(faulty).calls == used(clean).calls
-    for name in ("results.jsonl", "run.json"):
+    for name in ("results.jsonl", "traces.jsonl.gz", "run.json"):
         ours, theirs = ((tmp_path / run / name).read_bytes() for run in ("clean", "faulty"))
         assert ours == theirs
+    for trace in read_traces(tmp_path / "faulty"):
+        assert trace["recorded"] == ["reader"]
+        assert replay(trace).differences == ()
     assert any(record["score"] > 0 for record in clean.records.values())

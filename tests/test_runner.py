@@ -1,5 +1,6 @@
 """Behaviour of plans, run folders and the runner: same bytes always, nothing lost after a kill."""
 
+import itertools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from memgym.benchmarks.run_folder import RunFolder, playing_alone
 from memgym.benchmarks.runner import run_plan
 from memgym.benchmarks.suites import Suite, resolve
 from memgym.errors import UsageError
+from memgym.traces.format import FILE_NAME, read_traces, write_traces
 from tests.runs import CRASHING_AGENT, FACTS, SLOW_AGENT, SUITE, small_plan
 
 
@@ -37,6 +39,7 @@ def half_done(folder: Path, finished: Path, kept: int, tail: bytes = b"") -> Pat
     (folder / "run.json").write_bytes((finished / "run.json").read_bytes())
     lines = results(finished).splitlines(keepends=True)
     (folder / "results.jsonl").write_bytes(b"".join(lines[:kept]) + tail)
+    write_traces(folder / FILE_NAME, itertools.islice(read_traces(finished), kept))
     return folder
 
 

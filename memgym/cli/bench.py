@@ -32,9 +32,10 @@ examples:
   memgym bench --file comparison.toml              a whole comparison, see docs/comparing_agents.md
 
 A run that was stopped continues when the same command is given again, one with a model at the call
-it was at. The folder holds run.json, results.jsonl (one line per agent and episode), summary.md,
-summary.csv, episodes.csv, timings.csv; with a model also usage.csv and replies/. Keys are read from
-the environment (OPENAI_API_KEY) and written nowhere.
+it was at. The folder holds run.json, results.jsonl (one line per agent and episode),
+traces.jsonl.gz (what happened in each, see memgym replay), summary.md, summary.csv, episodes.csv,
+timings.csv; with a model also usage.csv and replies/. Keys are read from the environment
+(OPENAI_API_KEY) and written nowhere.
 """
 
 
@@ -76,6 +77,11 @@ def add_parser(commands: Commands) -> None:
         metavar="DIR",
         help="run folder (default: runs/<suite>-<hash of what is asked for>)",
     )
+    parser.add_argument(
+        "--no-traces",
+        action="store_true",
+        help="keep no traces (traces.jsonl.gz), from which every episode can be replayed",
+    )
     add_settings(parser)
     add_models(parser)
     parser.set_defaults(run=run)
@@ -102,7 +108,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with reporter:
             store = run_plan(
-                plan, folder, jobs=jobs, concurrency=concurrency, meter=meter, progress=reporter
+                plan,
+                folder,
+                jobs=jobs,
+                concurrency=concurrency,
+                meter=meter,
+                progress=reporter,
+                traces=not arguments.no_traces,
             )
     except AgentError as error:
         sys.stderr.write(f"{error}\nmemgym: error: {reporter.stopped(folder)}\n")

@@ -14,13 +14,20 @@ import memgym
 from memgym.cli import (
     agents,
     bench,
+    compare,
     data,
     envs,
+    leaderboard,
     play,
+    plot,
+    replay,
     report_grpo,
     report_sb3,
+    submit,
     train,
     train_sb3,
+    verify,
+    view,
 )
 from memgym.errors import UsageError
 
@@ -86,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         title="commands", metavar="COMMAND", required=True, parser_class=_Parser
     )
     for command in (
-        bench, play, data, envs, agents, train, report_grpo, train_sb3, report_sb3,
+        bench, compare, play, plot, view, replay, submit, verify, leaderboard, data, envs,
+        agents, train, report_grpo, train_sb3, report_sb3,
     ):  # fmt: skip
         command.add_parser(commands)
     return parser

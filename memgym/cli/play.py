@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memgym.agent import Agent, Briefing
+from memgym.cli.answers import show_answers
 from memgym.cli.commands import HELP, read_command
 from memgym.cli.comparing import refuse_unused
 from memgym.cli.models import add_model, given_model, named_model
@@ -18,13 +19,13 @@ from memgym.cli.options import (
     data_folder,
     name_and_value,
 )
+from memgym.cli.stepping import KEYS, step_through
 from memgym.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from memgym.envs.mem_alpha import MemAlphaEnv
-    from memgym.evaluation import EpisodeResult
 
 __all__ = ["add_parser", "run"]
 
@@ -34,10 +35,24 @@ examples:
   memgym play --option tokens=2000 --agent flat     a shorter one, another agent
   memgym play --source squad --split test --episode 2 --data ~/memgym-data
   memgym play < /dev/null                           the agent plays alone
+  memgym play --trace runs/mini-0123abcdef          step through what was recorded
+  memgym play --trace traces.jsonl.gz --agent flat --episode ID
 
 while playing:
 """
-_CLIPPED = 160
+_KEYS_OF_TRACE = f"""
+
+while stepping through a trace:
+{KEYS}"""
+# What only an episode that is played anew has: flags, and what they are if they are not given.
+_ANEW: Mapping[str, Any] = {
+    "source": "procedural",
+    "split": "train",
+    "option": [],
+    "seed": 0,
+    "memory_budget": None,
+    "preset": None,
+}
 
 
 def add_parser(commands: Commands) -> None:
@@ -46,11 +61,16 @@ def add_parser(commands: Commands) -> None:
         "play",
         help="step through an episode in the terminal",
         description="Step through an episode: see the chunk, the memory and what calls do to it.",
-        epilog=_EPILOG + HELP,
+        epilog=_EPILOG + HELP + _KEYS_OF_TRACE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--source", default="procedural", metavar="NAME", help="see memgym envs")
-    parser.add_argument("--split", default="train", metavar="NAME", help="default: train")
+    parser.add_argument(
+        "--trace",
+        metavar="TRACE",
+        help="step through a recorded episode: a file of traces, or the folder of a run",
+    )
+    parser.add_argument("--source", default=_ANEW["source"], metavar="NAME", help="see memgym envs")
+    parser.add_argument("--split", default=_ANEW["split"], metavar="NAME", help="default: train")
     parser.add_argument(
         "--option",
         type=name_and_value,
@@ -60,13 +80,14 @@ def add_parser(commands: Commands) -> None:
         help="option of the source, such as tokens=2000; may be repeated",
     )
     parser.add_argument(
-        "--episode", metavar="KEY", help="index or id (default: drawn with the seed)"
+        "--episode",
+        metavar="KEY",
+        help="index or id (default: drawn with the seed; of a trace: the first id)",
     )
     parser.add_argument(
         "--agent",
-        default="sentences",
         metavar="NAME",
-        help="who plays when you press Enter (default: sentences)",
+        help="who plays when you press Enter (default: sentences); of a trace: who played",
     )
     add_data(parser)
     add_seed(parser)
@@ -77,6 +98,29 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; see the module."""
+    if arguments.trace is not None:
+        return _step_through(arguments)
+    return _play(arguments)
+
+
+def _step_through(arguments: argparse.Namespace) -> int:
+    from memgym.cli.progress import output_console
+    from memgym.traces.format import find_trace
+    from memgym.viewer import view_of
+
+    given = [name for name, default in _ANEW.items() if getattr(arguments, name) != default]
+    if given:
+        flag = given[0].replace("_", "-")
+        raise UsageError(f"--trace shows what was recorded, with its own --{flag}: leave that out")
+    refuse_unused(given_model(arguments), [])
+    record = find_trace(arguments.trace, arguments.episode, arguments.agent)
+    view = view_of(record, data=data_folder(arguments.data))
+    for difference in view.differences[:1]:
+        sys.stderr.write(f"memgym: the trace does not replay to what it claims: {difference}\n")
+    return step_through(view, output_console())
+
+
+def _play(arguments: argparse.Namespace) -> int:
     from memgym.agents.chat import ChatError
     from memgym.cli.progress import output_console
     from memgym.evaluation import play_episode
@@ -94,7 +138,14 @@ def run(arguments: argparse.Namespace) -> int:
     except ChatError as error:
         sys.stderr.write(f"memgym: {' '.join(str(error).split())}; the episode is lost\n")
         return 1
-    _show_result(console, result)
+    show_answers(
+        console,
+        result.answers,
+        metrics=result.metrics,
+        score=result.score,
+        reward=result.reward,
+        steps=result.steps,
+    )
     return 0
 
 
@@ -104,7 +155,7 @@ def _agent(arguments: argparse.Namespace) -> Agent:
     from memgym.benchmarks.entries import AgentEntry
 
     given = given_model(arguments)
-    entry = AgentEntry(arguments.agent, model=named_model(given))
+    entry = AgentEntry(arguments.agent or "sentences", model=named_model(given))
     refuse_unused(given, [entry])
     if entry.has_model and entry.model is not None:
         check_servers([entry.model])
@@ -231,35 +282,3 @@ def _steps(line: str) -> float | None:
     if not number:
         return float("inf")
     return int(number) if number.isascii() and number.isdigit() else None
-
-
-def _show_result(console: "Console", result: "EpisodeResult") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title="Questions", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for column in ("question", "gold", "answer", "score", "cause"):
-        table.add_column(column)
-    for answer in result.answers:
-        cells = (
-            answer["question"],
-            " | ".join(answer["gold"]),
-            answer["prediction"],
-            f"{answer['score']:.2f}",
-            answer["cause"].replace("_", " "),
-        )
-        table.add_row(*(Text(_clip(cell)) for cell in cells))
-    console.print(table)
-    metrics = result.metrics
-    console.print(
-        f"Score {result.score:.3f} on {len(result.answers)} questions; memory "
-        f"{metrics['memory_tokens']:.0f} of {metrics['input_tokens']:.0f} tokens read; reward "
-        f"{result.reward:.3f} in {result.steps} steps.",
-        highlight=False,
-    )
-
-
-def _clip(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _CLIPPED else text[: _CLIPPED - 1] + "…"

@@ -1,0 +1,141 @@
+"""The episodes of a submission, one by one: each is compared with the suite and computed anew."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from memgym.baselines import BASELINES
+from memgym.benchmarks.entries import AgentEntry, checked_entries
+from memgym.benchmarks.suites import EpisodeReference, ResolvedSuite, load_episode
+from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.episode import Episode
+from memgym.errors import UsageError
+from memgym.evaluation import play_episode
+from memgym.submissions.leaks import LeakSearch
+from memgym.submissions.manifest import Manifest
+from memgym.submissions.records import Player, check_place, is_own_baseline
+from memgym.submissions.refusal import RefusedError, quoted
+from memgym.submissions.rules import track_of
+from memgym.submissions.totals import Played
+from memgym.submissions.verified import Suspicion
+from memgym.traces.digests import episode_hash
+from memgym.traces.replay import ReplayReport, replay_on
+
+__all__ = ["EpisodeChecker"]
+
+
+class EpisodeChecker:
+    """Takes the records of a submission in the suite's order.
+
+    Args:
+        manifest: What it claims.
+        suite: The suite as it is here.
+
+    Attributes:
+        played: What came of the episodes so far.
+        suspicious: Where something was known too early.
+        reproduced: Whether the agent chose the same again; ``None`` where that cannot be tried.
+    """
+
+    def __init__(self, manifest: Manifest, suite: ResolvedSuite) -> None:
+        self.played: list[Played] = []
+        self.suspicious: list[Suspicion] = []
+        self.reproduced: bool | None = None
+        self._manifest = manifest
+        self._suite = suite
+        self._player: Player | None = None
+
+    @property
+    def player(self) -> Player:
+        """Who played, once every episode has been checked.
+
+        Raises:
+            RefusedError: episodes are missing.
+        """
+        episodes = self._suite.episodes
+        missing = episodes[len(self.played) :]
+        if missing or self._player is None:
+            raise RefusedError(
+                f"{len(missing)} of {len(episodes)} episodes are missing, the first is "
+                f'"{missing[0].id}"'
+            )
+        return self._player
+
+    def check(self, record: Mapping[str, Any]) -> None:
+        """Check and replay the next record.
+
+        Raises:
+            RefusedError: it is another episode's, was played otherwise than the rest, or does not
+                come out as it says.
+        """
+        reference = _next_of(self._suite, len(self.played), record["episode"]["id"])
+        check_place(record, reference, self._suite)
+        if self._player is None:
+            self._player = Player.of(record, self._suite)
+            _check_claims(self._manifest, self._player)
+        self._player.check_same(record)
+        episode = load_episode(reference)
+        answers_itself = self._player.settings.answer_mode == "agent"
+        search = LeakSearch(episode, agent_answers=answers_itself)
+        report = _replayed(record, episode, search)
+        search.ended(report.answers)
+        computed = {"answers": report.answers, "metrics": report.metrics}
+        self.played.append(Played.of(reference, {**record, **computed}))
+        self.suspicious += search.found
+        if is_own_baseline(self._player.agent) and self._player.settings.reader == "verbatim":
+            _check_baseline(episode, self._player, report)
+            self.reproduced = True
+
+
+def _next_of(suite: ResolvedSuite, number: int, found: str) -> EpisodeReference:
+    """Return the suite's next episode, which must be the one that was found."""
+    known = [reference.id for reference in suite.episodes]
+    if found not in known:
+        raise RefusedError(f"the episode {quoted(found)} is not in {suite.suite.name}")
+    if known.index(found) < number:
+        raise RefusedError(f"the episode {quoted(found)} occurs twice")
+    if known.index(found) > number:
+        raise RefusedError(f"the episode {quoted(known[number])} is missing or out of order")
+    return suite.episodes[number]
+
+
+def _check_claims(manifest: Manifest, player: Player) -> None:
+    claims = {
+        "track": (manifest.track, track_of(player.settings)),
+        "agent": (manifest.agent, player.agent["name"]),
+        "seed": (manifest.seed, player.seed),
+    }
+    for name, (claimed, found) in claims.items():
+        if claimed != found:
+            raise RefusedError(f"manifest.json: {name} is {claimed!a}, the traces say {found!a}")
+
+
+def _replayed(record: Mapping[str, Any], episode: Episode, search: LeakSearch) -> ReplayReport:
+    where = f'episode "{episode.id}"'
+    if record["episode"]["hash"] != episode_hash(episode):
+        raise RefusedError(f"{where}: its hash is that of another content")
+    try:
+        report = replay_on(record, episode, watch=search.stepped)
+    except (UsageError, RecursionError) as error:
+        raise RefusedError(f"{where} cannot be replayed: {quoted(str(error))}") from error
+    if report.differences:
+        first = report.differences[0]
+        raise RefusedError(f"{where} differs when replayed: {first}", *report.differences[1:])
+    return report
+
+
+def _check_baseline(episode: Episode, player: Player, report: ReplayReport) -> None:
+    """Check that one of memgym's own agents chooses as recorded."""
+    spec = player.agent["spec"]
+    try:
+        entries = checked_entries([AgentEntry(spec, options=player.agent.get("options", {}))])
+        env = MemAlphaEnv(**player.environment)
+    except UsageError as error:
+        raise RefusedError(f"the agent {spec} cannot be made: {quoted(str(error))}") from error
+    if player.agent["privileged"] != BASELINES[spec].privileged:
+        raise RefusedError(f"agent.privileged is not what it is of the agent {spec}")
+    result = play_episode(entries[0].make(), env, episode, seed=player.seed)
+    if result.memory_digest != report.memory_digest or result.steps != report.steps:
+        raise RefusedError(
+            f'episode "{episode.id}": the agent {spec} of this memgym chooses other actions; an '
+            "agent of your own goes by its own name"
+        )
