@@ -211,14 +211,21 @@ def test_copying_says_the_same_pieces_again_at_first_of_random_tokens_and_then_o
     for step, samples in found.items():
         assert samples == draw(step)
         for sample in samples:
-            assert Counter(sample.response_ids) == Counter(sample.prompt_ids)
+            if sample.prompt_ids[0] < 500:
+                assert Counter(sample.response_ids) == Counter(sample.prompt_ids)
     texts = {step: [one for one in found[step] if one.prompt_ids[0] >= 500] for step in found}
     assert [len(texts[step]) for step in found] == [0, 0, 0, 17]
     assert [len(found[step]) for step in found] == [40, 40, 40, 20]
+    orders = []
     for one in texts[99]:
         assert one.prompt_ids == tuple(range(500, 700))
-        again = [one.response_ids[at : at + 10] for at in range(0, 200, 10)]
-        assert sorted(again) == sentences != again
+        again = [one.response_ids[at : at + 10] for at in range(0, len(one.response_ids), 10)]
+        assert set(again) <= set(sentences)
+        assert len(set(again)) == len(again)
+        orders.append((again == sorted(again), len(again)))
+    assert {ordered for ordered, _ in orders} == {True, False}
+    assert all(count == 20 for ordered, count in orders if not ordered)
+    assert any(count < 20 for ordered, count in orders if ordered)
     lengths = [max(len(one.prompt_ids) for one in found[step]) for step in (0, 35)]
     assert lengths[0] < lengths[1]
     assert found[0] != found[1]

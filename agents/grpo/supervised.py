@@ -15,6 +15,7 @@ _BETAS = (0.9, 0.98)
 _RANDOM_SHARE = 0.4  # of the steps, with random tokens alone
 _SHORT, _SHORT_SHARE = 24, 0.75  # the longest of them at first, and for what share of those steps
 _PIECE_TOKENS = (6, 24)
+_KEPT_SHARES = (0.3, 0.6, 1.0)  # of the sentences, where they are said again in order
 _RANDOM_EVERY = 8  # samples of text between which there is one of random tokens
 
 
@@ -108,8 +109,9 @@ def copying(
     The pieces come in another order, so that what follows a token has to be looked up by what it
     is, and not by how far away it is. At first it is random tokens, until copying is understood; in
     half of the samples they are drawn from so few that what follows one of them depends on what was
-    before it, as in language. Then it is the sentences of a chunk, with few samples of random
-    tokens between them: half as many samples, as they are several times as long.
+    before it, as in language. Then it is the sentences of a chunk, half of the time as they follow
+    each other with some left out, which is how a memory is written; with few samples of random
+    tokens between them, and half as many samples, as they are several times as long.
 
     Args:
         tokens: Ids that may occur.
@@ -126,7 +128,7 @@ def copying(
             longest = _SHORT if step < _SHORT_SHARE * random_steps else 2 * _SHORT
             return [_random_pieces(tokens, longest, random) for _ in range(settings.batch_size)]
         return [
-            _in_another_order(random.choice(texts), random)
+            _sentences(random.choice(texts), random)
             if number % _RANDOM_EVERY
             else _random_pieces(tokens, 4 * _SHORT, random)
             for number in range(few)
@@ -148,13 +150,22 @@ def _random_pieces(tokens: Sequence[int], longest: int, random: Random) -> Sampl
     return _in_another_order(pieces, random)
 
 
+def _sentences(sentences: Sequence[Sequence[int]], random: Random) -> Sample:
+    if random.random() < 0.5:
+        return _in_another_order(sentences, random)
+    share = random.choice(_KEPT_SHARES)
+    kept = [sentence for sentence in sentences if random.random() < share]
+    return _sample(_joined(sentences), _joined(kept or [random.choice(sentences)]))
+
+
 def _in_another_order(pieces: Sequence[Sequence[int]], random: Random) -> Sample:
     again = list(pieces)
     random.shuffle(again)
-    prompt, response = (
-        tuple(token for piece in part for token in piece) for part in (pieces, again)
-    )
-    return _sample(prompt, response)
+    return _sample(_joined(pieces), _joined(again))
+
+
+def _joined(pieces: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    return tuple(token for piece in pieces for token in piece)
 
 
 def _sample(prompt_ids: tuple[int, ...], response_ids: tuple[int, ...]) -> Sample:
