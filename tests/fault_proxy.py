@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import itertools
 import json
+import signal
 import threading
 import urllib.parse
 from collections import Counter
@@ -196,6 +197,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     proxy = FaultProxy(
         given.upstream, given.rate, given.seed, slow_seconds=given.slow_seconds, port=given.port
     )
+    # A shell starts what it runs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with proxy:
         print(proxy.base_url, flush=True)  # noqa: T201
         try:

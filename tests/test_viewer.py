@@ -365,3 +365,21 @@ def test_the_files_of_the_page_are_in_a_wheel(tmp_path: Path) -> None:
     assert listed is not None
     assert names
     assert all(f'"*{Path(name).suffix}"' in listed[1] for name in [*names, "page.html"])
+
+
+def test_a_page_is_not_written_over_anything_else(
+    traces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = traces.read_bytes()
+    assert main(["view", str(traces), "--out", str(traces)]) == 2
+    assert "is there and no page" in capsys.readouterr().err
+    assert traces.read_bytes() == before
+    assert main(["view", str(traces), "--out", "no/page.html"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_message_moves_no_cursor(traces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["view", str(traces), "--agent", "\x1b[2Jnobody"]) == 2
+    told = capsys.readouterr().err
+    assert "\x1b" not in told
+    assert "nobody" in told

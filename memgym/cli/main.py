@@ -77,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(message: str) -> int:
-    sys.stderr.write(f"memgym: error: {' '.join(message.split())}\n")
+    from memgym.viewer.printable import printable  # a message may quote a stranger's file
+
+    sys.stderr.write(f"memgym: error: {printable(' '.join(message.split()))}\n")
     return 2
 
 

@@ -19,7 +19,7 @@ from memgym.cli.options import (
     data_folder,
     name_and_value,
 )
-from memgym.cli.stepping import KEYS, step_through
+from memgym.cli.stepping import KEYS, step_through, tell_differences
 from memgym.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,8 +115,7 @@ def _step_through(arguments: argparse.Namespace) -> int:
     refuse_unused(given_model(arguments), [])
     record = find_trace(arguments.trace, arguments.episode, arguments.agent)
     view = view_of(record, data=data_folder(arguments.data))
-    for difference in view.differences[:1]:
-        sys.stderr.write(f"memgym: the trace does not replay to what it claims: {difference}\n")
+    tell_differences(view)
     return step_through(view, output_console())
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from memgym.viewer import EpisodeView
 
-__all__ = ["KEYS", "step_through"]
+__all__ = ["KEYS", "step_through", "tell_differences"]
 
 KEYS = """\
   Enter                      the next step
@@ -29,6 +29,15 @@ _STYLES = {
     "edited": "yellow",
     "gone": "red",
 }
+
+
+def tell_differences(view: "EpisodeView") -> None:
+    """Say on stderr if the trace claims something else than what its actions lead to."""
+    from memgym.viewer.printable import printable
+
+    for difference in view.differences[:1]:
+        told = f"memgym: the trace does not replay to what it claims: {difference}\n"
+        sys.stderr.write(printable(told))
 
 
 def step_through(view: "EpisodeView", console: "Console") -> int:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from memgym.cli.options import Commands, add_data, data_folder
+from memgym.cli.stepping import tell_differences
 from memgym.errors import UsageError
 
 __all__ = ["add_parser", "run"]
@@ -48,23 +49,34 @@ def run(arguments: argparse.Namespace) -> int:
     from memgym.cli.progress import output_console
     from memgym.traces.format import find_trace
     from memgym.viewer import view_of, write_page
+    from memgym.viewer.printable import printable
 
     record = find_trace(arguments.trace, arguments.episode, arguments.agent)
     view = view_of(record, data=data_folder(arguments.data))
+    tell_differences(view)
     out = Path(arguments.out or _file_name(view.id, view.agent))
-    if out.is_dir():
-        raise UsageError(f"--out names {out}, which is a folder; name a file in it")
+    _check_target(out)
     size = write_page(view, out)
-    for difference in view.differences[:1]:
-        sys.stderr.write(f"memgym: the trace does not replay to what it claims: {difference}\n")
     words = (
         f"{view.id} by {view.agent}: score {view.score:.3f}, {len(view.steps)} steps, "
         f"{len(view.questions)} questions. Page: {out} ({size / 2**20:.1f} MiB)"
     )
-    output_console().print(words, markup=False, highlight=False, soft_wrap=True)
+    output_console().print(printable(words), markup=False, highlight=False, soft_wrap=True)
     if arguments.open:
         _show(out)
     return 0
+
+
+def _check_target(out: Path) -> None:
+    """Refuse to write over anything but a page."""
+    if out.is_dir():
+        raise UsageError(f"--out names {out}, which is a folder; name a file in it")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"--out: there is no folder {out.absolute().parent}")
+    if out.exists() and out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(
+            f"--out: {out} is there and no page; name another file, such as {out}.html"
+        )
 
 
 def _file_name(*names: str) -> str:

@@ -6,6 +6,7 @@ and reads anything of any size; all of that lets two readers of one file see dif
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 from memgym.submissions.refusal import RefusedError, quoted
@@ -57,8 +58,8 @@ class _FaultError(Exception):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)  # in one pass: there may be very many
+        twice = next(key for key, count in counts.items() if count > 1)
         raise _FaultError(f"the key {quoted(twice)} occurs twice")
     return found
 

@@ -8,6 +8,7 @@ Not here: how a run keeps its file (:mod:`.file`).
 import gzip
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,11 @@ def _file_of(path: Path | str) -> Path:
     given = Path(path)
     file = given / FILE_NAME if given.is_dir() else given
     if not file.is_file():
+        if (given / "run.json").is_file():
+            raise UsageError(
+                f"the run in {given} was played with --no-traces; give its memgym bench command "
+                "again without that, and it is played once more"
+            )
         raise UsageError(f"no file of traces {file}; memgym bench writes one into its run folder")
     return file
 
@@ -163,7 +169,7 @@ def _finite(text: str) -> float:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)  # in one pass: there may be very many
+        double = next(name for name, count in counts.items() if count > 1)
         raise UsageError(f"the field {ascii(double)[:60]} occurs twice in one object")
     return made
