@@ -1,6 +1,7 @@
 """The page on comparing agents is true: its file and commands run, its tables are complete."""
 
 import csv
+import gzip
 import json
 import re
 import shlex
@@ -92,8 +93,13 @@ def test_the_file_has_its_rows_and_its_reader(server: ChatServer) -> None:
     assert {body["model"] for body in server.bodies} == {"Qwen/Qwen3-4B", "Qwen/Qwen3-32B"}
     readings = [body for body in server.bodies if body["model"] == "Qwen/Qwen3-32B"]
     assert all(body["chat_template_kwargs"] == {"enable_thinking": False} for body in readings)
-    text = "".join(path.read_text() for path in folder.iterdir() if path.is_file())
+    text = "".join(_text(path) for path in folder.iterdir() if path.is_file())
     assert server.base_url not in text
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
 
 
 def test_a_second_run_asks_the_reader_nothing(server: ChatServer) -> None:

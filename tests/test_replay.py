@@ -139,7 +139,10 @@ def test_missing_and_further_steps_are_told(record: dict[str, Any]) -> None:
     assert told == f"steps: recorded {left + 2}, the episode is over after {left + 1}"
 
 
-def test_an_episode_of_other_content_is_refused(record: dict[str, Any]) -> None:
+def test_an_episode_of_other_content_is_refused(
+    record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MEMGYM_DATA", raising=False)
     for path, value in (
         (("episode", "hash"), "0" * 64),
         (("episode", "id"), "another"),

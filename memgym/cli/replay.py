@@ -86,7 +86,7 @@ def _tell(console: "Console", report: "ReplayReport") -> None:
     lines += [f"  {_shown(difference)}" for difference in report.differences]
     if len(report.differences) == MOST_DIFFERENCES:
         lines.append("  and perhaps more")
-    console.print("\n".join(lines), markup=False, highlight=False)
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def _shown(text: str) -> str:
@@ -105,4 +105,4 @@ def _conclude(console: "Console", total: int, different: int, recorded: list[str
     if recorded:
         parts = ", ".join(part.replace("_", " ") for part in recorded)
         text += f" Taken from the record, not computed: what these said: {parts}."
-    console.print(text, markup=False, highlight=False)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -4,10 +4,12 @@ Records are compared with the suite as this memgym resolves it, before any of th
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memgym.agents import AGENTS
 from memgym.baselines import BASELINES
 from memgym.benchmarks.suites import EpisodeReference, ResolvedSuite
 from memgym.envs.settings import Settings
@@ -17,11 +19,13 @@ from memgym.submissions.words import checked_lines, checked_words
 from memgym.traces.digests import canonical
 from memgym.traces.public import public
 
-__all__ = ["Player", "check_place", "is_own_baseline"]
+__all__ = ["Player", "check_place", "check_usage", "is_own_baseline"]
 
 _AGENT_FIELDS = ("name", "spec", "privileged", "settings", "code", "options", "model")
 _SHARED = ("agent", "environment", "models", "seed")
 _MOST_WORDS = 100_000  # characters of all that describes an agent
+_USING = ("agent", "reader", "content_judge", "answer_judge")
+_USED = ("calls", "prompt_tokens", "completion_tokens", "failures")
 
 
 def check_place(
@@ -129,8 +133,26 @@ class Player:
 
 
 def is_own_baseline(agent: Mapping[str, Any]) -> bool:
-    """Whether an agent is named as one of memgym's own that have no language model."""
+    """Whether an agent, once checked, is one of memgym's own that have no language model."""
     return agent["spec"] in BASELINES and agent.get("model") is None
+
+
+def check_usage(record: Mapping[str, Any]) -> None:
+    """Check that what language models used is said of parts that may have one, in known counts.
+
+    Raises:
+        RefusedError: it is said of another, or of an agent without a model.
+    """
+    where = f"episode {quoted(record['episode']['id'])}: usage"
+    for part, used in record["usage"].items():
+        if part not in _USING:
+            raise RefusedError(f"{where} has an unknown part {quoted(part)}")
+        for name in used:
+            if name not in _USED:
+                raise RefusedError(f"{where}.{part} has an unknown count {quoted(name)}")
+    if is_own_baseline(record["agent"]) and "agent" in record["usage"]:
+        spec = record["agent"]["spec"]
+        raise RefusedError(f"{where}: the agent {spec} has no language model to use")
 
 
 def _check_agent(agent: Mapping[str, Any]) -> None:
@@ -144,8 +166,40 @@ def _check_agent(agent: Mapping[str, Any]) -> None:
     if not isinstance(agent.get("options", {}), dict):
         raise RefusedError(f"agent.options must be an object, not {quoted(agent['options'])}")
     _check_words("agent", agent)
-    if agent["spec"] == "oracle" and not agent["privileged"]:
-        raise RefusedError("agent oracle is shown the golds, and agent.privileged denies it")
+    _check_identity(agent)
+    own = BASELINES.get(agent["spec"])
+    if own is not None and own.privileged and not agent["privileged"]:
+        raise RefusedError(
+            f"agent {agent['spec']} is shown the golds, and agent.privileged denies it"
+        )
+
+
+def _check_identity(agent: Mapping[str, Any]) -> None:
+    """Check that what goes by the name of one of memgym's own agents is played again as it.
+
+    Whatever else an agent is called or was imported from is its author's word.
+    """
+    spec, model = _folded(agent["spec"]), agent.get("model")
+    if spec.partition(":")[0].partition(".")[0].strip() in ("memgym", "baselines"):
+        told = quoted(agent["spec"])
+        raise RefusedError(f"agent.spec {told} is a class of memgym's own: use its name")
+    if spec not in BASELINES and _folded(agent["name"]) not in BASELINES:
+        return
+    # A few names stand for two agents, one with and one without a model.
+    title = model.get("model") if isinstance(model, dict) else None
+    if agent["spec"] in AGENTS and isinstance(title, str) and title.strip():
+        return
+    if agent["spec"] != agent["name"] or model is not None:
+        raise RefusedError(
+            f"agent.name {quoted(agent['name'])} and agent.spec {quoted(agent['spec'])}: an agent "
+            "of memgym's own without a language model goes by its name in both, and has no model; "
+            "an agent of your own goes by its own name"
+        )
+
+
+def _folded(name: str) -> str:
+    """Return a name without what eyes overlook."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def _check_words(where: str, value: Any) -> None:

@@ -12,15 +12,21 @@ from memgym.errors import UsageError
 from memgym.evaluation import play_episode
 from memgym.submissions.leaks import LeakSearch
 from memgym.submissions.manifest import Manifest
-from memgym.submissions.records import Player, check_place, is_own_baseline
+from memgym.submissions.records import Player, check_place, check_usage, is_own_baseline
 from memgym.submissions.refusal import RefusedError, quoted
 from memgym.submissions.rules import track_of
 from memgym.submissions.totals import Played
 from memgym.submissions.verified import Suspicion
+from memgym.traces.compare import differences
 from memgym.traces.digests import episode_hash
+from memgym.traces.parts import RecordedReader
+from memgym.traces.recorder import Recorder
 from memgym.traces.replay import ReplayReport, replay_on
 
 __all__ = ["EpisodeChecker"]
+
+_REPEATED = ("steps", "answers", "metrics", "score", "reward", "memory_digest")
+"""What an agent that plays an episode again must bring about again, to the last bit."""
 
 
 class EpisodeChecker:
@@ -73,6 +79,7 @@ class EpisodeChecker:
             self._player = Player.of(record, self._suite)
             _check_claims(self._manifest, self._player)
         self._player.check_same(record)
+        check_usage(record)
         episode = load_episode(reference)
         answers_itself = self._player.settings.answer_mode == "agent"
         search = LeakSearch(episode, agent_answers=answers_itself)
@@ -81,8 +88,8 @@ class EpisodeChecker:
         computed = {"answers": report.answers, "metrics": report.metrics}
         self.played.append(Played.of(reference, {**record, **computed}))
         self.suspicious += search.found
-        if is_own_baseline(self._player.agent) and self._player.settings.reader == "verbatim":
-            _check_baseline(episode, self._player, report)
+        if is_own_baseline(self._player.agent):
+            _check_baseline(record, episode, self._player)
             self.reproduced = True
 
 
@@ -123,19 +130,37 @@ def _replayed(record: Mapping[str, Any], episode: Episode, search: LeakSearch) -
     return report
 
 
-def _check_baseline(episode: Episode, player: Player, report: ReplayReport) -> None:
-    """Check that one of memgym's own agents chooses as recorded."""
+def _check_baseline(record: Mapping[str, Any], episode: Episode, player: Player) -> None:
+    """Check that one of memgym's own agents does everything as recorded."""
     spec = player.agent["spec"]
     try:
         entries = checked_entries([AgentEntry(spec, options=player.agent.get("options", {}))])
-        env = MemAlphaEnv(**player.environment)
+        env = _environment(record)
     except UsageError as error:
         raise RefusedError(f"the agent {spec} cannot be made: {quoted(str(error))}") from error
     if player.agent["privileged"] != BASELINES[spec].privileged:
         raise RefusedError(f"agent.privileged is not what it is of the agent {spec}")
-    result = play_episode(entries[0].make(), env, episode, seed=player.seed)
-    if result.memory_digest != report.memory_digest or result.steps != report.steps:
-        raise RefusedError(
-            f'episode "{episode.id}": the agent {spec} of this memgym chooses other actions; an '
-            "agent of your own goes by its own name"
-        )
+    recorder = Recorder()
+    play_episode(entries[0].make(), env, episode, seed=player.seed, observer=recorder)
+    # Not the memory alone: an agent that answers by itself chooses its answers, too.
+    for name in _REPEATED:
+        told = next(differences(record[name], recorder.record[name], name), "")
+        if told:
+            raise RefusedError(
+                f'episode "{episode.id}": the agent {spec} of this memgym chooses other actions '
+                f"({quoted(told)}); an agent of your own goes by its own name"
+            )
+
+
+def _environment(record: Mapping[str, Any]) -> MemAlphaEnv:
+    """Return an environment with a record's settings, whose reader says what it said then."""
+    settings = dict(record["environment"])
+    if settings["answer_mode"] != "agent" and "reader" not in record["recorded"]:
+        return MemAlphaEnv(**settings)
+    # No model is opened; where the agent answers by itself, no reader is asked.
+    options = settings["reader_options"]
+    env = MemAlphaEnv(**{**settings, "reader": "verbatim", "reader_options": {}})
+    if "reader" in record["recorded"]:
+        retrieval = {name: options[name] for name in ("top_k", "budget_tokens")}
+        env.reader = RecordedReader(record["answers"], retrieval)
+    return env
