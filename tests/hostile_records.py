@@ -7,10 +7,15 @@ import gzip
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from memgym.agent import Agent
+from memgym.baselines.oracle import Oracle
+from memgym.baselines.sentences import Sentences
+from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.traces.format import encoded
-from tests.submissions import Parts
+from tests.scripted import prompt_text, scripted_chat
+from tests.submissions import MINE, Parts, played, reread
 
-__all__ = ["RECORDS", "TRACE_FILES", "Maker", "Table"]
+__all__ = ["FORGED", "RECORDS", "TRACE_FILES", "Maker", "Table"]
 
 Maker = Callable[[Parts], bytes]
 Table = Mapping[str, tuple[Maker, str]]
@@ -157,6 +162,96 @@ def _both(parts: Parts, setting: tuple[str, Any], recorded: list[str]) -> bytes:
     return parts.archive()
 
 
+# ---------------------------------------------------------------------- forged plays
+
+
+class _Answering(Sentences):
+    """Writes what ``sentences`` writes, and has been told the answers."""
+
+    privileged = True
+
+    def answer(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+        assert self.briefing.episode is not None
+        questions = self.briefing.episode.questions
+        golds = {question.question: question.answers[0] for question in questions}
+        return golds.get(observation["question"], "no idea")
+
+
+class _Padding(Sentences):
+    """Leaves the memory that ``sentences`` leaves, by other calls."""
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Any:
+        nothing = {"name": "memory_delete", "arguments": {"memory_id": "s999"}}
+        return [*super().act(observation, info), nothing]
+
+
+class _Cutting(Sentences):
+    """Writes fewer items than ``sentences``."""
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Any:
+        return list(super().act(observation, info))[:3]
+
+
+def _forged(agent: Agent, *, told: Mapping[str, Any], **settings: Any) -> Maker:
+    """Return a maker of a submission of another agent than its records tell of."""
+
+    def prepare(env: MemAlphaEnv) -> None:
+        if settings.get("reader") == "llm":
+            vars(env.reader)["chat"] = scripted_chat(prompt_text)[0]
+
+    def make(parts: Parts) -> bytes:
+        # Told afterwards: pack() itself refuses some of it.
+        made = reread(played(agent, MINE, prepare, **settings))
+        described = {**MINE, "name": "sentences", "spec": "sentences", **told}
+        made.manifest["agent"] = described["name"]
+        return _as_agent(**described)(made)
+
+    return make
+
+
+def _used(part: str, **counts: int) -> Maker:
+    return _set("usage", to={part: counts}, which=_ALL)
+
+
+_LLM: Mapping[str, Any] = {"reader": "llm", "reader_options": {"model": "some-model"}}
+_OTHER, _NAMES, _OWN = "chooses other actions", "goes by its name in both", "use its name"
+
+FORGED: Table = {
+    "answers of another": (_forged(_Answering(), told={}, answer_mode="agent"), _OTHER),
+    "calls of another": (_forged(_Padding(), told={}), _OTHER),
+    "fewer calls": (_forged(_Cutting(), told={}), _OTHER),
+    "fewer calls before a model": (_forged(_Cutting(), told={}, **_LLM), _OTHER),
+    "baseline with an empty model": (_forged(Oracle(), told={"model": {}}), _NAMES),
+    "baseline with a model": (_forged(Oracle(), told={"model": {"model": "x"}}), _NAMES),
+    "other spec": (_forged(Oracle(), told={"spec": "my_agents:Mine"}), _NAMES),
+    "other name": (_forged(Oracle(), told={"name": "mine"}), _NAMES),
+    "name in capitals": (_forged(Oracle(), told={"name": "Sentences"}), _NAMES),
+    "name in wide letters": (
+        _forged(Oracle(), told={"name": "\uff53entences", "spec": "my_agents:Mine"}), _NAMES,
+    ),
+    "two agents' name, empty model": (
+        _forged(Oracle(), told={"name": "closed_book", "spec": "closed_book", "model": {}}), _NAMES,
+    ),
+    "path of the oracle": (
+        _forged(Oracle(), told={"spec": "memgym.baselines.oracle:Oracle"}), _OWN,
+    ),
+    "path of another's name": (
+        _forged(Oracle(), told={"name": "mine", "spec": "memgym.baselines:Oracle"}), _OWN,
+    ),
+    "options of another": (
+        _forged(Sentences(), told={"options": {"x": 1}}, **_LLM), "cannot be made",
+    ),
+    "usage of a baseline": (
+        lambda parts: _forged_usage("agent"), "the agent sentences has no language model",
+    ),
+}  # fmt: skip
+
+
+def _forged_usage(part: str) -> bytes:
+    told = {**MINE, "name": "sentences", "spec": "sentences"}
+    return _used(part, calls=1)(reread(played(described=told)))
+
+
 RECORDS: Table = {
     "episode twice": (_records(lambda found: found.insert(1, found[0])), "occurs twice"),
     "episode twice at the end": (_records(lambda found: found.append(found[0])), "occurs twice"),
@@ -273,9 +368,13 @@ RECORDS: Table = {
     "models of one episode": (
         _set("models", to={"reader": {}}, which=_SECOND), "models is not that of the other",
     ),
-    "name of a baseline": (_as_agent(spec="flat"), "chooses other actions"),
-    "name of a baseline with options": (_as_agent(spec="flat", options={"x": 1}), "cannot be made"),
-    "oracle in disguise": (_as_agent(spec="oracle"), "agent oracle is shown the golds"),
+    "name of a baseline": (_as_agent(spec="flat"), _NAMES),
+    "oracle in disguise": (
+        _as_agent(name="oracle", spec="oracle"), "agent oracle is shown the golds",
+    ),
+    "usage of an unknown part": (_used("<script>", calls=1), "unknown part '<script>'"),
+    "usage told in escape codes": (_used("\x1b[2J", calls=1), r"unknown part '\\x1b\[2J'"),
+    "usage of unknown counts": (_used("reader", dollars=1), "unknown count 'dollars'"),
     "privilege of text": (_as_agent(privileged="no"), "must be true or false"),
     "agent without spec": (_as_agent(spec=None), "agent.spec must be text"),
     "escape codes in the agent": (_as_agent(code="\x1b[2J"), "control character"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from memgym.submissions.archive import CARD, MANIFEST, TRACES, packed
-from tests.hostile_records import RECORDS, TRACE_FILES, Maker, Table
+from tests.hostile_records import FORGED, RECORDS, TRACE_FILES, Maker, Table
 from tests.submissions import Parts
 
 __all__ = ["HOSTILE", "Maker"]
@@ -244,6 +244,14 @@ MANIFESTS: Table = {
     "name that is a number": (_claim(name=7), "the name must be text"),
     "name of two lines": (_claim(name="a\nb"), r"control character '\\n'"),
     "escape codes in the name": (_claim(name="a\x1b[2Jb"), r"control character '\\x1b'"),
+    "joined name": (_claim(name="a\u200db"), r"'\\u200d', which cannot be seen"),
+    "soft hyphen in the name": (_claim(name="a\u00adb"), "which cannot be seen"),
+    "tag in the contact": (_claim(contact="a\U000e0041b"), "which cannot be seen"),
+    "blank letters in the name": (_claim(name="\u3164\u115f"), "which cannot be seen"),
+    "blank agent": (_claim(agent="a\u1160\uffa0"), "which cannot be seen"),
+    "tower of marks": (_claim(name="a" + "\u0301" * 4), "more than 3 marks"),
+    "name of signs": (_claim(name="---"), "has no letter or digit"),
+    "contact of signs": (_claim(contact="@"), "has no letter or digit"),
     "turned contact": (_claim(contact="a\u202eb"), "which turns"),
     "negative size": (_claim(model_size=-1), "the model size must be"),
     "size that is true": (_claim(model_size=True), "the model size must be"),
@@ -281,4 +289,5 @@ HOSTILE: Table = {
     **{f"manifest: {name}": made for name, made in MANIFESTS.items()},
     **{f"traces: {name}": made for name, made in TRACE_FILES.items()},
     **{f"records: {name}": made for name, made in RECORDS.items()},
+    **{f"forged: {name}": made for name, made in FORGED.items()},
 }

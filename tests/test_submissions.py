@@ -100,6 +100,23 @@ def test_an_agent_of_ones_own_is_not_reproduced(tmp_path: Path) -> None:
     assert checked(honest().archive(), tmp_path).reproduced is None
 
 
+@pytest.mark.parametrize("answers", ["reader", "agent"])
+def test_a_baseline_is_played_again_whoever_answers(answers: str, tmp_path: Path) -> None:
+    described = {**MINE, "name": "sentences", "spec": "sentences"}
+    if answers == "agent":
+        records = played(described=described, answer_mode="agent")
+    else:
+        records = _with_reader(described)
+    assert checked(reread(records).archive(), tmp_path).reproduced
+
+
+def test_a_name_of_two_agents_may_have_a_model(tmp_path: Path) -> None:
+    model = {"model": "some-model"}
+    described = {**MINE, "name": "closed_book", "spec": "closed_book", "model": model}
+    found = checked(reread(played(described=described)).archive(), tmp_path)
+    assert found.reproduced is None
+
+
 def test_settings_of_the_method_are_reported(tmp_path: Path) -> None:
     records = played(view_recent=3, memory_budget=0.5, reader_options={"top_k": 2})
     found = checked(reread(records).archive(), tmp_path)
@@ -120,8 +137,9 @@ def _echo(env: MemAlphaEnv) -> None:
     vars(env.reader)["chat"] = chat
 
 
-def _with_reader() -> list[dict[str, Any]]:
-    return played(prepare=_echo, reader="llm", reader_options={"model": "some-model"})
+def _with_reader(described: Mapping[str, Any] = MINE) -> list[dict[str, Any]]:
+    options = {"model": "some-model"}
+    return played(described=described, prepare=_echo, reader="llm", reader_options=options)
 
 
 def test_answers_of_a_model_are_scored_anew(tmp_path: Path) -> None:
