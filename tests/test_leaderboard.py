@@ -349,9 +349,21 @@ def test_a_site_replaces_a_site_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "site"
     write_site(out, [])
     assert "no verified submission yet" in (out / "index.html").read_text(encoding="utf-8")
-    (out / "old.html").write_text("left over")
+    (out / "submissions" / "old.html").write_text("left over")
     write_site(out, [])
     assert sorted(os.listdir(out)) == ["index.html", "submissions"]
+    assert os.listdir(out / "submissions") == []
+    (out / "CNAME").write_text("mine")
+    with pytest.raises(UsageError, match="holds CNAME, which is not of the site"):
+        write_site(out, [])
+    (out / "CNAME").rename(tmp_path / "CNAME")
+    (tmp_path / "site.new").mkdir()
+    (tmp_path / "site.new" / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"site\.new would be removed"):
+        write_site(out, [])
+    (tmp_path / "link").symlink_to(out)
+    with pytest.raises(UsageError, match="is a symbolic link"):
+        write_site(tmp_path / "link", [])
     for name in ("index.html", "thesis.txt"):
         other = tmp_path / f"other {name}"
         other.mkdir()
@@ -373,3 +385,19 @@ def test_the_command_says_what_was_left_out(
     assert (out / "index.html").is_file()
     assert main(["leaderboard", "build", str(tmp_path / "nothing")]) == 2
     assert "no folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["leaderboard", "build", str(tmp_path / "empty"), "--out", str(out)]) == 2
+    assert "holds no submissions" in capsys.readouterr().err
+
+
+def test_a_submission_whose_data_are_not_here_is_left_out_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_data(*given: Any, **named: Any) -> Verified:
+        raise UsageError('suite "real": no data folder is named')
+
+    monkeypatch.setenv("MEMGYM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("memgym.leaderboard.verification.verify", without_data)
+    [found] = checked_folder(folder, suites=SUITES)
+    assert found.verified is None
+    assert "no data folder" in found.reason

@@ -51,10 +51,11 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; see the module."""
-    from memgym.leaderboard.site import write_site
+    from memgym.leaderboard.site import check_replaceable, write_site
     from memgym.leaderboard.verification import checked_folder
 
-    data, out = data_folder(arguments.data), Path(arguments.out)
+    data, out = data_folder(arguments.data), Path(arguments.out).absolute()
+    check_replaceable(out)  # before the wait
     with Reporter("submissions") as reporter:
         checked = checked_folder(Path(arguments.folder), data=data, told=reporter)
     refused = [item for item in checked if item.verified is None]
@@ -63,6 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
     with Reporter("pages") as reporter:
         write_site(out, checked, episodes=arguments.episodes, data=data, told=reporter)
     hold = f"{len(checked) - len(refused)} of {len(checked)} submissions hold."
-    words = f"{hold} Site: {out / 'index.html'}"
+    words = f"{hold} Site: {Path(arguments.out) / 'index.html'}"
     output_console().print(words, markup=False, highlight=False, soft_wrap=True)
     return 1 if refused else 0

@@ -23,12 +23,13 @@ from memgym.submissions.archive import TRACES, Archive
 from memgym.traces.format import find_trace
 from memgym.viewer import view_of, write_page
 
-__all__ = ["EPISODES", "write_site"]
+__all__ = ["EPISODES", "check_replaceable", "write_site"]
 
 EPISODES = 4
 """How many episodes of each submission have a view, unless told otherwise."""
 
 _INDEX = "index.html"
+_OURS = (_INDEX, FOLDER, "episodes", "files")
 _MADE_BY = '<meta name="generator" content="memgym leaderboard">'
 
 
@@ -53,7 +54,7 @@ def write_site(
         UsageError: the folder holds something else.
         OSError: it cannot be written.
     """
-    _check_replaceable(out)
+    check_replaceable(out)
     files = {item.verified.sha256: item.file for item in submissions if item.verified}
     groups = contests(item.verified for item in submissions if item.verified)
 
@@ -73,12 +74,34 @@ def write_site(
     write_folder(out, write)
 
 
-def _check_replaceable(out: Path) -> None:
+def check_replaceable(out: Path) -> None:
+    """Refuse a folder that is to be the site and holds, or stands beside, what is not of a site.
+
+    Raises:
+        UsageError: it does; the message names it.
+    """
+    if out.is_symlink():
+        raise UsageError(f"{out} is a symbolic link; name the folder itself with --out")
+    for beside in (out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.new")):
+        if beside.exists() and (not beside.is_dir() or _foreign(beside)):
+            raise UsageError(f"{beside} would be removed and is no site; move it, or change --out")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     index = out / _INDEX
     if not index.is_file() or _MADE_BY not in index.read_text("utf-8", "replace"):
         raise UsageError(f"{out} holds something else than a leaderboard; name another with --out")
+    others = _foreign(out)
+    if others:
+        raise UsageError(
+            f"{out} holds {others[0]}, which is not of the site and would be removed; build into a "
+            "folder of its own with --out, and copy it from there"
+        )
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Return names in a folder that no site has; a killed build leaves ``*.partial`` files."""
+    names = (item.name for item in folder.iterdir() if item.suffix != ".partial")
+    return sorted(name for name in names if name not in _OURS)
 
 
 def _beside(folder: Path, row: Row, file: Path, episodes: int, data: Path | None) -> Links:

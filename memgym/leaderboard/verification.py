@@ -62,11 +62,13 @@ def checked_folder(
         told: Called after each with their number so far and in all.
 
     Raises:
-        UsageError: there is no such folder, or data are missing for a submission's suite.
+        UsageError: there is no such folder, or no submission in it.
     """
     if not folder.is_dir():
         raise UsageError(f"no folder {folder}; name one with submissions, made by memgym submit")
     files = sorted(folder.glob(f"*{SUFFIX}"))
+    if not files:
+        raise UsageError(f"{folder} holds no submissions (*{SUFFIX}); memgym submit makes them")
     found = []
     for number, checked in enumerate(_checked(files, data, suites), 1):
         found.append(checked)
@@ -100,7 +102,7 @@ def _verified(file: Path, digest: str, data: Path | None, suites: Mapping[str, S
         pass  # not kept, or not whole: it is verified now
     try:
         verified = verify(file, data=data, suites=suites)
-    except RefusedError as error:
+    except (RefusedError, UsageError) as error:  # the latter: its suite's data are not here
         return Checked(file, None, str(error))
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_whole(kept, verified.to_json())
