@@ -303,6 +303,16 @@ def test_files_are_verified_and_those_that_do_not_hold_are_named(folder: Path) -
     assert "differs" in by_name["edited.zip"].reason
 
 
+def test_the_same_episodes_under_another_name_are_a_copy(folder: Path) -> None:
+    parts = honest()
+    parts.manifest["name"] = "Quite another run"
+    (folder / "renamed.zip").write_bytes(parts.archive())
+    first, second = checked_folder(folder, suites=SUITES)
+    assert first.verified is not None
+    assert second.verified is None
+    assert second.reason == "its episodes are those of honest.zip"
+
+
 def test_what_was_verified_is_known_until_the_file_changes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

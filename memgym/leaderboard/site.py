@@ -99,9 +99,9 @@ def check_replaceable(out: Path) -> None:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """Return names in a folder that no site has; a killed build leaves ``*.partial`` files."""
-    names = (item.name for item in folder.iterdir() if item.suffix != ".partial")
-    return sorted(name for name in names if name not in _OURS)
+    """Return names in a folder that no site has; a killed build leaves a partial page."""
+    ours = (*_OURS, f"{_INDEX}.partial")
+    return sorted(item.name for item in folder.iterdir() if item.name not in ours)
 
 
 def _beside(folder: Path, row: Row, file: Path, episodes: int, data: Path | None) -> Links:

@@ -21,6 +21,7 @@ from memgym.agents.chat.store import default_cache_folder
 from memgym.atomic import write_whole
 from memgym.benchmarks.suites import SUITES, Suite
 from memgym.errors import UsageError
+from memgym.submissions.archive import TRACES, Archive
 from memgym.submissions.isolated import verify
 from memgym.submissions.refusal import RefusedError
 from memgym.submissions.verified import Verified
@@ -90,7 +91,14 @@ def _checked(
             yield Checked(file, None, f"it is the same file as {known[digest].name}")
             continue
         known[digest] = file
-        yield _verified(file, digest, data, suites)
+        found = _verified(file, digest, data, suites)
+        if found.verified:
+            played = _traces_digest(file)
+            if played in known:  # under another name, or with another card
+                found = Checked(file, None, f"its episodes are those of {known[played].name}")
+            else:
+                known[played] = file
+        yield found
 
 
 def _verified(file: Path, digest: str, data: Path | None, suites: Mapping[str, Suite]) -> Checked:
@@ -107,6 +115,11 @@ def _verified(file: Path, digest: str, data: Path | None, suites: Mapping[str, S
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_whole(kept, verified.to_json())
     return Checked(file, verified)
+
+
+def _traces_digest(file: Path) -> str:
+    with Archive(file) as archive:
+        return archive.digest(TRACES)
 
 
 def _file_digest(file: Path) -> str:
