@@ -11,8 +11,12 @@ __all__ = ["chromium", "page"]
 # Tests on real data slices need a folder of them, tests of pages need a browser; without it they
 # are not collected, so that no test is ever reported as skipped.
 collect_ignore_glob = [] if os.environ.get("MEMGYM_DATA") else ["test_real_data*.py"]
-if browser_path() is None:
+# What takes minutes by itself (a browser, processes that share a model) has make targets of its
+# own, which set this.
+if browser_path() is None or not os.environ.get("MEMGYM_LONG_TESTS"):
     collect_ignore_glob.append("test_*_browser.py")
+if not os.environ.get("MEMGYM_LONG_TESTS"):
+    collect_ignore_glob += ["test_grpo_sharded.py", "test_submissions_mutations.py"]
 
 # A busy machine fails no property: how long an example takes is nobody's claim.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
