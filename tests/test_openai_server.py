@@ -289,6 +289,7 @@ def test_a_closed_backend_says_so_and_closing_twice_is_harmless() -> None:
 
 
 def test_closing_frees_those_who_wait() -> None:
+    others = set(threading.enumerate())  # of tests before, which may have left a backend open
     with ChatServer(seconds=30) as server:
         backend = OpenAIServer(ModelSettings("tiny", base_url=server.base_url))
         with ThreadPoolExecutor(1) as threads:
@@ -298,7 +299,8 @@ def test_closing_frees_those_who_wait() -> None:
             backend.close()
             results = waiting.result()
     assert [type(result) for result in results] == [ServerError, ServerError]
-    assert not [t for t in threading.enumerate() if t.name == "memgym-openai"]
+    left = set(threading.enumerate()) - others
+    assert not [thread for thread in left if thread.name == "memgym-openai"]
 
 
 SCRIPT = """
