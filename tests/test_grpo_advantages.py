@@ -85,7 +85,7 @@ def test_answers_are_credited_to_the_chunks_of_their_evidence_by_hand() -> None:
     ]  # fmt: skip
 
     def credited(credit: float) -> list[float]:
-        chosen = AdvantageSettings(scale="none", evidence_credit=credit)
+        chosen = AdvantageSettings(scale="none", chunk_credit=credit)
         first, second = advantages(rollouts, chosen, DEFAULT_WEIGHTS).values
         assert second == pytest.approx([-value for value in first])
         return list(first)
@@ -96,9 +96,32 @@ def test_answers_are_credited_to_the_chunks_of_their_evidence_by_hand() -> None:
     assert credited(0.5) == pytest.approx([1 / 4, 1 / 12])
 
 
+def test_what_a_chunk_adds_to_the_memory_is_charged_to_it_by_hand() -> None:
+    # The first rollout writes a tenth of the text at its first chunk, the second at its second.
+    rollouts = [
+        Trajectory(
+            0, number, "a", "accurate_retrieval",
+            tuple(
+                Sample(chunk, (1,), (2,), (-0.5,), False, 1.0, 1.0, compression=-share)
+                for chunk, share in enumerate(shares)
+            ),
+            0.5, 1.0 - sum(shares), memory_share=sum(shares), unplaced_correctness=0.5,
+        )
+        for number, shares in enumerate([(0.1, 0.0), (0.0, 0.3)])
+    ]  # fmt: skip
+
+    def charged(credit: float) -> tuple[list[float], list[float]]:
+        chosen = AdvantageSettings(scale="none", chunk_credit=credit)
+        first, second = advantages(rollouts, chosen, {"compression": 2.0}).values
+        return list(first), list(second)
+
+    assert charged(0.0) == (pytest.approx([0.2, 0.2]), pytest.approx([-0.2, -0.2]))
+    assert charged(1.0) == (pytest.approx([-0.1, 0.3]), pytest.approx([0.1, -0.3]))
+
+
 def test_the_paper_credits_no_chunk() -> None:
-    with pytest.raises(UsageError, match="evidence_credit is for two_level"):
-        AdvantageSettings("paper", evidence_credit=1.0)
+    with pytest.raises(UsageError, match="chunk_credit is for two_level"):
+        AdvantageSettings("paper", chunk_credit=1.0)
 
 
 def test_the_papers_flat_group_by_hand() -> None:

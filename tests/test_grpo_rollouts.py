@@ -201,6 +201,10 @@ def test_each_chunk_is_credited_with_the_questions_whose_evidence_it_holds() -> 
             ]
             assert sample.correctness == pytest.approx(sum(mine) / len(questions))
         assert one.unplaced_correctness == 0.0
+        assert 1 + sum(sample.compression for sample in one.samples) == pytest.approx(
+            one.compression
+        )
+    assert any(sample.compression for one in found for sample in one.samples)
     assert any(sample.correctness for one in found for sample in one.samples)
     assert len({len(one.samples) for one in found} | {1}) > 1
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memgym.episode import ABILITIES, Episode
+from memgym.episode import ABILITIES, Ability, Episode
 from memgym.errors import UsageError
 from memgym.tasks.procedural import GENERATORS, SPLITS, ProceduralOptions, build_procedural
 from memgym.tasks.procedural.dialogue import conversation, document
@@ -34,7 +34,7 @@ OURS = ("accurate_retrieval", "conflict_resolution")
         ({"tokens": 299}, "tokens must be from 300 to 10,000,000, got 299"),
         ({"tokens": 10_000_001}, "tokens"),
         ({"tokens": 2e3}, "tokens must be a whole number"),
-        ({"chunk_tokens": 99}, "chunk_tokens"),
+        ({"chunk_tokens": 39}, "chunk_tokens"),
         ({"chunk_tokens": True}, "chunk_tokens must be a whole number"),
         ({"filler": 0.96}, "filler must be from 0.0 to 0.95"),
         ({"filler": "half"}, "filler must be a number"),
@@ -199,6 +199,20 @@ def _options() -> Iterator[ProceduralOptions]:
 def episode(request: pytest.FixtureRequest) -> Episode:
     ability, options = request.param
     return build_procedural(ability, "validation", 3, options)
+
+
+@pytest.mark.parametrize("ability", ABILITIES)
+def test_chunks_of_a_sentence_or_two(ability: Ability) -> None:
+    options = ProceduralOptions(tokens=600, chunk_tokens=40, questions=10)
+    lengths, most = [], []
+    for number in range(20):
+        episode = build_procedural(ability, "validation", number, options)
+        assert len(episode.chunks) == 15
+        assert all(split_sentences(chunk) for chunk in episode.chunks)
+        lengths.append(episode.count_tokens(count_tokens))
+        most.append(max(count_tokens(chunk) for chunk in episode.chunks))
+    assert sum(lengths) / len(lengths) == pytest.approx(600, rel=0.2)
+    assert max(most) < 120
 
 
 def test_length_is_as_asked(episode: Episode) -> None:

@@ -14,11 +14,11 @@ chunks that do, and what happens within a rollout no longer drowns how it ended.
 reward ``r1 + b r3 + r2 + g r4``, and all samples of all rollouts of an episode are one group. One
 difference: a group of a single sample gets 0, not its bare reward.
 
-With ``evidence_credit`` that share of r1 moves to the steps: a chunk is paid for the questions
-whose evidence lies in it, and no longer for how the other chunks of its rollout turned out, which
-is noise to it. What a chunk does to the questions of others (it forgets their items, or fills a
-budget) is then felt through the rest only. Questions without known evidence stay with the
-trajectory. Not in the paper, which pays every chunk the whole r1.
+With ``chunk_credit`` that share of r1 and r3 moves to the steps: a chunk is paid for the questions
+whose evidence lies in it, and for what it added to the memory, no longer for what the other chunks
+of its rollout did, which is noise to it. What a chunk does to the questions of others (it forgets
+their items, or fills a budget) is then felt through the rest only. Questions without known evidence
+stay with the trajectory. Not in the paper, which pays every chunk the whole of both.
 
 Centred rewards are then scaled. ``episode`` divides by one standard deviation, that of the summed
 and centred rewards of all samples of the episode, so that the weights mean what they say across
@@ -107,7 +107,7 @@ def advantages(
         if settings.kind == "paper":
             rows = _flat(rollouts, weights, comparison)
         else:
-            rows = _two_level(rollouts, weights, comparison, settings.evidence_credit)
+            rows = _two_level(rollouts, weights, comparison, settings.chunk_credit)
         if settings.scale == "episode":
             rows = _scaled(rows)
         if all(abs(value) <= _SAME for row in rows for value in row):
@@ -194,7 +194,8 @@ def _trajectory_reward(
     rollout: Trajectory, weights: Mapping[str, float], credit: float = 0.0
 ) -> float:
     answers = (1 - credit) * rollout.correctness + credit * rollout.unplaced_correctness
-    return weights["correctness"] * answers + weights["compression"] * rollout.compression
+    small = (1 - credit) * rollout.compression
+    return weights["correctness"] * answers + weights["compression"] * small
 
 
 def _step_rewards(
@@ -202,6 +203,7 @@ def _step_rewards(
 ) -> list[float]:
     return [
         weights["correctness"] * credit * sample.correctness
+        + weights["compression"] * credit * sample.compression
         + weights["format"] * sample.format
         + weights["content"] * sample.content
         for sample in rollout.samples
@@ -214,6 +216,7 @@ def _check(trajectory: Trajectory) -> None:
         terms += [(f"format of sample {number}", sample.format)]
         terms += [(f"content of sample {number}", sample.content)]
         terms += [(f"correctness of sample {number}", sample.correctness)]
+        terms += [(f"compression of sample {number}", sample.compression)]
     for name, value in terms:
         if not math.isfinite(value):
             raise ValueError(

@@ -68,6 +68,7 @@ class Play:
         self.asked, self.heard = 0, False
         self._reply: ChatReply | None = None
         self._samples: list[Sample] = []
+        self._grown: list[int] = []  # tokens that each of them added to the memory
         self._open = 0  # samples from here on belong to a chunk whose terms are not paid yet
         self._calls: Counter[str] = Counter()
         self._failed = 0
@@ -88,7 +89,10 @@ class Play:
         if reply is not None:
             self._samples.append(self._sample(chunk, reply))
         action = () if reply is None else reply_action(reply)
+        held = self.env.memory.total_tokens
         self._observation, _, terminated, _, self._info = self.env.step(action)
+        if reply is not None:
+            self._grown.append(self.env.memory.total_tokens - held)
         self._count(self._info["tool_results"])
         if terminated or self._info["chunk_index"] != chunk:
             self._pay(self._info["reward_terms"])
@@ -123,14 +127,19 @@ class Play:
         info, metrics = self._info, self._info["metrics"]
         causes = Counter(answer["cause"] or "right" for answer in info["answers"])
         placed, unplaced = _by_evidence(self.env.episode, info["answers"])
+        read = max(1.0, metrics["input_tokens"])
         return Trajectory(
             group=self._group,
             rollout=self._rollout,
             episode_id=self._reset_info["episode_id"],
             ability=self._reset_info["ability"],
             samples=tuple(
-                replace(sample, correctness=placed.get(sample.chunk, 0.0))
-                for sample in self._samples
+                replace(
+                    sample,
+                    correctness=placed.get(sample.chunk, 0.0),
+                    compression=-grown / read,
+                )
+                for sample, grown in zip(self._samples, self._grown, strict=True)
             ),
             correctness=metrics["correctness"],
             compression=metrics["compression"],

@@ -28,6 +28,8 @@ class Sample:
         policy_version: Updates that the policy which wrote it had seen.
         correctness: What the questions whose evidence lies in its chunk add to reward term r1, each
             of them in full, even if it needs other chunks, too.
+        compression: What it adds to reward term r3: minus the tokens by which it made the memory
+            larger, as a share of the text's.
     """
 
     chunk: int
@@ -39,6 +41,7 @@ class Sample:
     content: float
     policy_version: int = 0
     correctness: float = 0.0
+    compression: float = 0.0
 
     @property
     def tokens(self) -> int:

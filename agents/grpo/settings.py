@@ -145,15 +145,16 @@ class AdvantageSettings(_Section):
     """What centred rewards are divided by: the standard deviation of ``episode``, of their sum over
     all samples of the group; ``level``, of each comparison on its own; or nothing. For ``paper``
     the first two are the same."""
-    evidence_credit: float = 0.0
-    """Share of r1 that is credited to chunks by where the evidence of each question lies, instead
-    of to whole rollouts; for ``two_level``. The evidence is known in training data only."""
+    chunk_credit: float = 0.0
+    """Share of r1 and r3 that is credited to chunks instead of to whole rollouts: r1 by where the
+    evidence of each question lies, which is known in training data only, r3 by what a chunk added
+    to the memory; for ``two_level``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.evidence_credit and self.kind != "two_level":
+        if self.chunk_credit and self.kind != "two_level":
             raise UsageError(
-                f'advantage.evidence_credit is for two_level, not for kind "{self.kind}"; '
+                f'advantage.chunk_credit is for two_level, not for kind "{self.kind}"; '
                 "leave it at 0"
             )
 
@@ -231,7 +232,7 @@ _RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "rollout.group_size": (2, None),
     "rollout.temperature": (0.01, None),
     "rollout.concurrency": (1, None),
-    "advantage.evidence_credit": (0, 1),
+    "advantage.chunk_credit": (0, 1),
     "loss.clip_low": (0, 1),
     "loss.clip_high": (0, None),
     "loss.dual_clip": (0, None),

@@ -13,7 +13,7 @@ __all__ = ["SupervisedLearner", "copying", "in_passes"]
 
 _BETAS = (0.9, 0.98)
 _RANDOM_SHARE = 0.4  # of the steps, with random tokens alone
-_SHORT, _SHORT_SHARE = 24, 0.75  # the longest of them at first, and for what share of those steps
+_LONGEST = 48  # of them; half as many leave too little to copy, and it is understood later
 _PIECE_TOKENS = (6, 24)
 _KEPT_SHARES = (0.3, 0.6, 1.0)  # of the sentences, where they are said again in order
 _RANDOM_EVERY = 8  # samples of text between which there is one of random tokens
@@ -125,12 +125,11 @@ def copying(
     def draw(step: int) -> list[Sample]:
         random = Random(f"copying/{seed}/{step}")
         if step < random_steps:
-            longest = _SHORT if step < _SHORT_SHARE * random_steps else 2 * _SHORT
-            return [_random_pieces(tokens, longest, random) for _ in range(settings.batch_size)]
+            return [_random_pieces(tokens, _LONGEST, random) for _ in range(settings.batch_size)]
         return [
             _sentences(random.choice(texts), random)
             if number % _RANDOM_EVERY
-            else _random_pieces(tokens, 4 * _SHORT, random)
+            else _random_pieces(tokens, 2 * _LONGEST, random)
             for number in range(few)
         ]
 

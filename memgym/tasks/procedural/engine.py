@@ -36,7 +36,7 @@ SPLITS = ("train", "validation", "test")
 
 _LIMITS: dict[str, tuple[float, float]] = {
     "tokens": (300, 10_000_000),
-    "chunk_tokens": (100, 20_000),
+    "chunk_tokens": (40, 20_000),
     "filler": (0.0, 0.95),
     "questions": (1, 1_000),
     "midstream": (0.0, 1.0),
@@ -49,8 +49,9 @@ class ProceduralOptions:
 
     Attributes:
         tokens: Length of the whole text, o200k tokens, 300 to 10,000,000; reached within a few
-            per cent.
-        chunk_tokens: Target size of one chunk, tokens, 100 to 20,000.
+            per cent, with chunks below 100 tokens within a fifth.
+        chunk_tokens: Target size of one chunk, tokens, 40 to 20,000; 40 are a heading and a
+            sentence or two.
         filler: Share of the sentences that nobody could ask about, 0 to 0.95.
         questions: Questions asked, 1 to 1,000. A text too short to hold the facts for that many
             asks as many as fit, at least one.
