@@ -206,6 +206,14 @@ def test_pieces_are_cut_between_sentences_and_filled(sentences: list[str]) -> No
         assert counter.count(f"{piece} {split_sentences(following)[0]}") > 10
 
 
+def test_a_heading_counts_as_part_of_its_piece() -> None:
+    counter = get_counter()
+    sentences = [f"Ada has {number} bees." for number in range(10, 40)]
+    heading = "[Document read on 3 May 2031]\n"
+    pieces = in_pieces(heading + " ".join(sentences), 40, counter)
+    assert all(25 < counter.count(piece) <= 40 for piece in pieces[:-1])
+
+
 def test_a_sentence_that_is_also_part_of_another_is_not_cut_there() -> None:
     found = in_pieces("Heavy Rain fell. Rain fell. Snow fell.", 1, get_counter())
     assert found == ["Heavy Rain fell.", "Rain fell.", "Snow fell."]

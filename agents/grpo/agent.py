@@ -118,19 +118,20 @@ def in_pieces(chunk: str, tokens: int, counter: TokenCounter) -> list[str]:
 
     Args:
         chunk: A heading in brackets (a date) on its first line is said again in every piece.
-        tokens: Size of a piece; a longer sentence is a piece of its own.
+        tokens: Size of a piece, its heading included; a longer sentence is a piece of its own.
         counter: Counts them.
     """
     first, _, rest = chunk.partition("\n")
     dated = first.startswith("[") and first.endswith("]") and rest.strip()
     heading = first + "\n" if dated else ""
     pieces: list[str] = []
-    held, size = "", 0
+    begun = counter.count(heading) if heading else 0
+    held, size = "", begun
     for part in _sentences(rest if heading else chunk):
         count = counter.count(part)
         if held and size + count > tokens:
             pieces.append(heading + held.strip())
-            held, size = "", 0
+            held, size = "", begun
         held += part
         size += count
     return [*pieces, heading + held.strip()] if held.strip() else pieces

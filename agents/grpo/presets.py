@@ -44,7 +44,7 @@ _TINY: Mapping[str, Any] = {
     "rollout": {"episodes": 12, "group_size": 8, "concurrency": 256},
     "advantage": {"chunk_credit": 1.0},
     # Few updates of many samples each: noisy ones wear down how exactly it copies (measured).
-    "optimizer": {"steps": 30, "minibatches": 6, "learning_rate": 3e-4},
+    "optimizer": {"steps": 20, "minibatches": 6, "learning_rate": 4e-4, "schedule": "linear"},
     "evaluation": {"every": 5, "episodes": 64},
 }
 
