@@ -12,11 +12,11 @@ __all__ = ["FORMS", "SMALL", "numeric", "play"]
 SMALL: dict[str, Any] = {
     "source_options": {"tokens": 1_000, "chunk_tokens": 400, "questions": 3},
 }
-FORMS = [
+FORMS: list[dict[str, Any]] = [
     {"observation": observation, "actions": actions}
     for observation in ("box", "dict")
     for actions in ("joint", "multi")
-]
+] + [{"edits": False}, {"edits": False, "actions": "multi"}]
 
 
 def numeric(**arguments: Any) -> MemAlphaNumericEnv:

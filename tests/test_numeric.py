@@ -66,6 +66,30 @@ def test_the_recorded_calls_give_the_same_in_the_text_form(
     assert info["metrics"] == same["metrics"]
 
 
+@pytest.mark.parametrize("actions", ["joint", "multi"])
+def test_without_edits_what_is_written_stays(actions: str) -> None:
+    env = numeric(edits=False, actions=actions, memory_budget=0.5)
+    assert env.observation_space == numeric(actions=actions).observation_space
+    held: set[str] = set()
+    tools: set[str] = set()
+    for _ in range(2):
+        for *_, info in play(env, 3, legal=0.7 if actions == "joint" else 0.0):
+            for call in info.get("tool_calls", ()):
+                tools.add(f"{call['name']} {call['arguments']['memory_type']}")
+            items = {text for store in STORES for text in env.text_env.memory.items(store).values()}
+            assert held <= items
+            held = items
+        held = set()
+    assert tools == {
+        "memory_update core", "new_memory_insert episodic", "new_memory_insert semantic",
+    }  # fmt: skip
+
+
+def test_edits_is_true_or_false() -> None:
+    with pytest.raises(UsageError, match="edits must be True or False, got 0"):
+        numeric(edits=0)
+
+
 def tried(memory: Memory, steps: MicroSteps, move: Move) -> MemoryResult | None:
     """Carry a move out on a copy of the memory; ``None`` if there is nothing to carry out."""
     memory = copy.deepcopy(memory)

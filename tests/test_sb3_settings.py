@@ -159,6 +159,7 @@ def test_defaults_are_written_out_and_give_way() -> None:
     assert settings.training_options == {}
     assert settings.environment == {
         "similar_items": 1,
+        "edits": False,
         "shaping": 0.0,
         "reward_weights": {"format": 1.0, "content": 0.0, "compression": 0.0},
     }

@@ -15,18 +15,21 @@ from memgym.errors import UsageError, nearest
 
 __all__ = ["DEFAULT_ENVIRONMENT", "FORM_ARGUMENTS", "TrainingSettings", "settings_from_json"]
 
-FORM_ARGUMENTS = ("observation", "actions", "words", "similar_items", "embeddings")
+FORM_ARGUMENTS = ("observation", "actions", "words", "similar_items", "edits", "embeddings")
 """The arguments of ``MemAlphaNumeric-v0`` that say what a policy sees and does."""
 
 DEFAULT_ENVIRONMENT: Mapping[str, Any] = {
     "similar_items": 1,
+    "edits": False,
     "shaping": 1.0,
     "reward_weights": {"format": 0.0, "content": 0.0, "compression": 0.0},
 }
 """Arguments of the environment that teach fastest.
 
-Fewer actions that destroy are tried at random; the evidence that is kept is paid at once; and only
-answers count in the end (the other terms pay for leaving room in the memory until the last chunk).
+There are no actions that destroy: most of them lose evidence when they are tried at random, and few
+can be used well, as the items most like a sentence are about the same things and rarely those that
+should make room. The evidence that is kept is paid at once; and only answers count in the end (the
+other terms pay for leaving room in the memory until the last chunk).
 """
 
 _SHORT_TEXTS = {"tokens": 2_000}  # four times the episodes, so four times the rewards

@@ -58,13 +58,14 @@ class Move:
     slot: int = 0
 
 
-def joint_moves(similar_items: int) -> tuple[Move, ...]:
+def joint_moves(similar_items: int, *, edits: bool = True) -> tuple[Move, ...]:
     """Return the moves of the joint coding: skip, 2 inserts, append, then 2K updates, 2K deletes.
 
     Args:
-        similar_items: K, the similar items of each store that can be updated or deleted.
+        similar_items: K, the similar items of each store that are shown.
+        edits: Whether these can be updated and deleted; there are only the first four moves if not.
     """
-    slots = [(store, slot) for store in STORES for slot in range(similar_items)]
+    slots = [(store, slot) for store in STORES for slot in range(similar_items)] if edits else []
     return (
         Move("skip"),
         *(Move("insert", store) for store in STORES),
@@ -96,6 +97,7 @@ class MicroSteps:
         featuriser: Describes the chunks; counts tokens as the memory does.
         memory: The environment's memory, empty; it is read for its limits only.
         similar_items: K, see :func:`joint_moves`.
+        edits: See there.
         max_calls: Tool calls that the environment takes per step.
 
     Attributes:
@@ -109,12 +111,18 @@ class MicroSteps:
     """
 
     def __init__(
-        self, featuriser: Featuriser, memory: Memory, *, similar_items: int, max_calls: int
+        self,
+        featuriser: Featuriser,
+        memory: Memory,
+        *,
+        similar_items: int,
+        edits: bool = True,
+        max_calls: int,
     ) -> None:
         self.reading = False
         self.calls: list[dict[str, Any]] = []
         self.total_tokens = 0
-        self.moves = joint_moves(similar_items)
+        self.moves = joint_moves(similar_items, edits=edits)
         self.allowed = [move.operation == "skip" for move in self.moves]
         self._featuriser = featuriser
         self._memory = memory
@@ -122,6 +130,7 @@ class MicroSteps:
         self._takes = {name: name in memory.memory_types for name in STORES}
         self._max_calls = max_calls
         self._slots = similar_items
+        self._edits = edits
         width = featuriser.encoder.vector_width
         self._stores = {name: SimilarItems(name[0], width) for name in STORES}
         self._similar: dict[StoreName, list[tuple[int, float]]] = {}
@@ -197,7 +206,8 @@ class MicroSteps:
                 updates += missing
                 deletes += missing
         self._fits_core = writable and self._takes_core and self._core_has_room()
-        self.allowed = [True, *inserts, self._fits_core, *updates, *deletes]
+        changes = [*updates, *deletes] if self._edits else []
+        self.allowed = [True, *inserts, self._fits_core, *changes]
 
     def _core_has_room(self) -> bool:
         """Whether the sentence can be appended to the core as a whole."""

@@ -30,7 +30,8 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
     becomes one action of ``MemAlpha-v0``, a list of tool calls, when the chunk ends.
 
     ## Action Space
-    `actions="joint"`: `Discrete(4 + 4 K)`, K being `similar_items`.
+    `actions="joint"`: `Discrete(4 + 4 K)`, K being `similar_items`; `Discrete(4)` with
+    `edits=False`.
 
     | action | meaning |
     |---|---|
@@ -92,6 +93,7 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
         actions: Literal["joint", "multi"] = "joint",
         words: int = 128,
         similar_items: int = 3,
+        edits: bool = True,
         embeddings: str = "",
         shaping: float = 0.0,
         render_mode: str | None = None,
@@ -115,6 +117,7 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
             actions=actions,
             words=words,
             similar_items=similar_items,
+            edits=edits,
             embeddings=embeddings,
             token_counter=self.settings.token_counter,
         )

@@ -31,6 +31,7 @@ class NumericForm:
         actions: ``joint`` for one number, ``multi`` for three (operation, store, slot).
         words: Hashed words that a sentence is shown as.
         similar_items: Items of each store that are shown, and can be updated or deleted.
+        edits: Whether they can; without, a policy inserts, appends and skips.
         embeddings: Folder of a sentence-transformers model to use in place of hashed words.
         token_counter: Name of the environment's token counter.
 
@@ -45,6 +46,7 @@ class NumericForm:
         actions: Literal["joint", "multi"] = "joint",
         words: int = 128,
         similar_items: int = 3,
+        edits: bool = True,
         embeddings: str = "",
         token_counter: str = DEFAULT_COUNTER,
     ) -> None:
@@ -53,16 +55,18 @@ class NumericForm:
         slots = similar_items
         if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
             raise UsageError(f"similar_items must be an integer of at least 1, got {slots!r}")
+        if not isinstance(edits, bool):
+            raise UsageError(f"edits must be True or False, got {edits!r}")
         if not isinstance(embeddings, str):
             raise UsageError(f"embeddings must be the path of a model, got {embeddings!r}")
         self.featuriser = Featuriser(
             make_encoder(words, embeddings), get_counter(token_counter).count
         )
-        self.similar_items = slots
+        self.similar_items, self.edits = slots, edits
         self._as_dict = observation == "dict"
         self._layout = layout(self.featuriser.encoder, slots)
         self.observation_space = self._observation_space()
-        self._moves = joint_moves(slots)
+        self._moves = joint_moves(slots, edits=edits)
         self._joint = actions == "joint"
         self.action_space: spaces.Discrete | spaces.MultiDiscrete = (
             spaces.Discrete(len(self._moves))
@@ -70,7 +74,7 @@ class NumericForm:
             else spaces.MultiDiscrete([len(_OPERATIONS), len(_PLACES), slots])
         )
         self._numbers = [
-            [[self._moves.index(_move(name, place, slot)) for slot in range(slots)]
+            [[self._place_of(_move(name, place, slot)) for slot in range(slots)]
              for place in _PLACES] for name in _OPERATIONS
         ]  # fmt: skip
         self._parts = np.array([self._coordinates(move) for move in self._moves])
@@ -88,6 +92,10 @@ class NumericForm:
         lows = np.zeros(self._layout["words"].stop, dtype=np.float32)
         lows[self._layout["words"]] = low
         return spaces.Box(lows, np.ones_like(lows), dtype=np.float32)
+
+    def _place_of(self, move: Move) -> int:
+        """Return the number of a move; that of ``skip`` if there is no such move."""
+        return self._moves.index(move) if move in self._moves else 0
 
     def _coordinates(self, move: Move) -> NDArray[np.bool_]:
         """Return a move in the multi coding, as a mask that allows nothing but it."""
@@ -107,7 +115,11 @@ class NumericForm:
             max_calls: Tool calls that the environment takes per step.
         """
         return MicroSteps(
-            self.featuriser, memory, similar_items=self.similar_items, max_calls=max_calls
+            self.featuriser,
+            memory,
+            similar_items=self.similar_items,
+            edits=self.edits,
+            max_calls=max_calls,
         )
 
     def observe(self, steps: MicroSteps) -> Observation:
