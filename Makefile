@@ -53,10 +53,10 @@ leaderboard: $(VENV)/core.stamp   ## play the baselines and make the shipped lea
 browser: $(VENV)/test.stamp   ## the pages in a real browser (needs Debian's chromium); MEMGYM_SCREENSHOTS=DIR keeps pictures
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  { echo 'make browser needs a Chromium: apt-get install chromium'; exit 1; }
-	MEMGYM_LONG_TESTS=1 $(BIN)/python -m pytest tests/test_*_browser.py -q $(ARGS)
+	$(BIN)/python -m pytest tests/test_*_browser.py -q $(ARGS)
 
-long-test: $(VENV)/test.stamp   ## what takes minutes: a model shared by processes, submissions with flipped bytes, the pages in a browser
-	MEMGYM_LONG_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_grpo_sharded.py tests/test_submissions_mutations.py tests/test_*_browser.py -q --durations=5 $(ARGS)
+long-test: $(VENV)/test.stamp   ## what takes minutes: a model shared by processes, submissions with flipped bytes
+	MEMGYM_LONG_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_grpo_sharded.py tests/test_submissions_mutations.py -q --durations=5 $(ARGS)
 
 # What the extra's ranges give today, in an environment of its own; a build's local part (+cpu) is left out.
 lock:            ## write constraints.txt anew

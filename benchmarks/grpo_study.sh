@@ -50,7 +50,7 @@ main)
 sft)
   for seed in $seeds; do
     train "$runs/sft-$seed" --seed "$seed" --set policy.model="$runs/main-$seed/start" --sft-only \
-      --set supervised.copying_steps=0 --set supervised.episodes=1800 --set supervised.steps=1200
+      --set supervised.copying_steps=0 --set supervised.episodes=1200 --set supervised.steps=800
   done
   ;;
 budget)

@@ -11,10 +11,10 @@ __all__ = ["chromium", "page"]
 # Tests on real data slices need a folder of them, tests of pages need a browser; without it they
 # are not collected, so that no test is ever reported as skipped.
 collect_ignore_glob = [] if os.environ.get("MEMGYM_DATA") else ["test_real_data*.py"]
-# What takes minutes by itself (a browser, processes that share a model) has make targets of its
-# own, which set this.
-if browser_path() is None or not os.environ.get("MEMGYM_LONG_TESTS"):
+if browser_path() is None:
     collect_ignore_glob.append("test_*_browser.py")
+# What takes minutes by itself (processes that share a model, thousands of flipped bytes) has a make
+# target of its own, which sets this.
 if not os.environ.get("MEMGYM_LONG_TESTS"):
     collect_ignore_glob += ["test_grpo_sharded.py", "test_submissions_mutations.py"]
 

@@ -138,6 +138,7 @@ def test_what_a_step_changed_is_marked(page: "Page", address: str) -> None:
     assert place(page) == 4
     assert page.locator(".item.deleted:visible").count() == 0
     page.get_by_text("The action as given").click()
+    page.locator("#action").wait_for(state="visible")  # a busy page opens it a moment later
     assert '"About bees and ants."' in page.locator("#action").inner_text()
     screenshot(page, "viewer_edits")
 
@@ -245,6 +246,7 @@ def test_hostile_text_shows_as_text(page: "Page", tmp_path: Path) -> None:
         }
         page.keyboard.press("ArrowRight")
     page.get_by_text("The action as given").click()
+    page.locator("#action").wait_for(state="visible")  # a busy page opens it a moment later
     assert "plain reply" in page.locator("#action").inner_text()
     page.get_by_role("button", name="About").click()
     assert HOSTILE[0] in page.locator("#facts").inner_text()
