@@ -5,7 +5,7 @@
 #   main       warm-up and GRPO of --preset tiny, one run per seed
 #   sft        control: the time of GRPO spent on more supervised fine-tuning
 #   budget     GRPO from the same starts at a memory budget of a quarter of the text
-#   ablations  GRPO from the same starts, 12 steps, one setting changed
+#   ablations  GRPO from the same starts, 8 steps, one setting changed
 #   report     the tables and pictures of all that has ended
 set -euo pipefail
 part=${1:-}
@@ -39,7 +39,7 @@ ablation() { # name, arguments
   local name=$1
   shift
   for seed in $seeds; do
-    from_start "ablation-$name" "$seed" --set optimizer.steps=12 --set evaluation.every=12 "$@"
+    from_start "ablation-$name" "$seed" --set optimizer.steps=8 --set evaluation.every=8 "$@"
   done
 }
 
@@ -64,7 +64,6 @@ ablations)
   ablation beta-0.05 --set "$(weights 0.2 0.05 0.0)"
   ablation beta-0.4 --set "$(weights 0.2 0.4 0.0)"
   ablation gamma-0.1 --set "$(weights 0.2 0.2 0.1)"
-  ablation paper-weights --set "$(weights 1.0 0.05 0.1)"
   ablation paper-advantages --set advantage.kind=paper --set advantage.scale=level \
     --set advantage.chunk_credit=0.0
   ablation whole-rollouts --set advantage.chunk_credit=0.0

@@ -13,10 +13,9 @@ __all__ = ["chromium", "page"]
 collect_ignore_glob = [] if os.environ.get("MEMGYM_DATA") else ["test_real_data*.py"]
 if browser_path() is None:
     collect_ignore_glob.append("test_*_browser.py")
-# What takes minutes by itself (processes that share a model, thousands of flipped bytes) has a make
-# target of its own, which sets this.
+# Processes that share a model take minutes: they have a make target of their own, which sets this.
 if not os.environ.get("MEMGYM_LONG_TESTS"):
-    collect_ignore_glob += ["test_grpo_sharded.py", "test_submissions_mutations.py"]
+    collect_ignore_glob.append("test_grpo_sharded.py")
 
 # A busy machine fails no property: how long an example takes is nobody's claim.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
