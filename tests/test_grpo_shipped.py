@@ -56,7 +56,8 @@ def test_the_benchmark_knows_it_by_name(tmp_path: Path, monkeypatch: pytest.Monk
     entry = Entry("one", "procedural-accurate-retrieval", "test", 2, options)
     monkeypatch.setitem(SUITES, "one", Suite("one", "1", "for tests", (entry,)))
     out = tmp_path / "run"
-    assert main(["bench", "--suite", "one", "--agents", NAME, "--jobs", "1", "--out", str(out)]) == 0
+    given = ["--suite", "one", "--agents", NAME, "--jobs", "1", "--out", str(out)]
+    assert main(["bench", *given]) == 0
     lines = (out / "results.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     assert [record["agent"] for record in records] == [NAME, NAME]
