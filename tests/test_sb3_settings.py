@@ -158,6 +158,7 @@ def test_defaults_are_written_out_and_give_way() -> None:
     )
     assert settings.training_options == {}
     assert settings.environment == {
+        "words": 512,
         "similar_items": 1,
         "edits": False,
         "shaping": 0.0,

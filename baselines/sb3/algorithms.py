@@ -58,7 +58,7 @@ class Algorithm:
     """Whether the learning rate stays, or falls to 0 over the run."""
     gamma: float = 1.0
     """Discount. An episode has hundreds of decisions and is paid at its end, so none by default."""
-    net_arch: tuple[int, ...] = (64, 64)
+    net_arch: tuple[int, ...] = (128, 128)
     """Hidden layers of the policy, and of the value function where there is one."""
 
     def __post_init__(self) -> None:
@@ -114,7 +114,8 @@ class _OnPolicy(Algorithm):
 
     n_steps: int = 512
     """Steps of each environment between two updates."""
-    gae_lambda: float = 0.9
+    gae_lambda: float = 0.6
+    """Low, as what a decision earns is paid at once (``shaping``), and what comes later is noise."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ FORM_ARGUMENTS = ("observation", "actions", "words", "similar_items", "edits", "
 """The arguments of ``MemAlphaNumeric-v0`` that say what a policy sees and does."""
 
 DEFAULT_ENVIRONMENT: Mapping[str, Any] = {
+    "words": 512,
     "similar_items": 1,
     "edits": False,
     "shaping": 1.0,
@@ -26,10 +27,11 @@ DEFAULT_ENVIRONMENT: Mapping[str, Any] = {
 }
 """Arguments of the environment that teach fastest.
 
-There are no actions that destroy: most of them lose evidence when they are tried at random, and few
-can be used well, as the items most like a sentence are about the same things and rarely those that
-should make room. The evidence that is kept is paid at once; and only answers count in the end (the
-other terms pay for leaving room in the memory until the last chunk).
+With fewer hashed words too many share a bucket to tell facts from filler in words that training did
+not have. There are no actions that destroy: most of them lose evidence when they are tried at
+random, and few can be used well, as the items most like a sentence are about the same things and
+rarely those that should make room. The evidence that is kept is paid at once; and only answers
+count in the end (the other terms pay for leaving room in the memory until the last chunk).
 """
 
 _SHORT_TEXTS = {"tokens": 2_000}  # four times the episodes, so four times the rewards
