@@ -20,6 +20,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's colours, which colour-blind readers can tell apart."""
 MARKERS = "osD^vPX*"
 """Told apart without colour, too."""
+_REFERENCE_MARKERS = "x+1234|_.*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ def _draw_lines(chart: "Figure", lines: Sequence[Line]) -> None:
     for line in lines:
         if line.reference:
             grey, dashes = str(0.2 + 0.12 * (references % 5)), (0, (1 + 2 * (references % 5), 2))
-            axes.plot(line.x, line.y, color=grey, linestyle=dashes, label=line.name)
+            marker = _REFERENCE_MARKERS[references % len(_REFERENCE_MARKERS)]
+            axes.plot(line.x, line.y, color=grey, linestyle=dashes, marker=marker, label=line.name)
             references += 1
             continue
         colour = COLOURS[drawn % len(COLOURS)]

@@ -115,7 +115,7 @@ class _OnPolicy(Algorithm):
     n_steps: int = 512
     """Steps of each environment between two updates."""
     gae_lambda: float = 0.6
-    """Low, as what a decision earns is paid at once (``shaping``), and what comes later is noise."""
+    """Low: what a decision earns is paid at once (``shaping``), and what comes later is noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
