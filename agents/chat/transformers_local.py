@@ -5,6 +5,7 @@ which neither ``generate`` nor ``generate_batch`` of transformers has. Requests 
 batch between two steps. Works for every causal language model whose past is keys and values.
 """
 
+import contextlib
 import inspect
 import threading
 from collections import deque
@@ -23,7 +24,7 @@ from memgym.errors import UsageError, nearest
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LOADING", "LocalEngine", "TransformersModel", "load_model"]
+__all__ = ["LOADING", "LocalEngine", "TransformersModel", "load_model", "without_bars"]
 
 Result = ChatReply | ChatError
 
@@ -53,6 +54,20 @@ writing for many, ..."""
 
 ADMISSION_STEPS = 8
 """... but no longer than so many steps."""
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars of its own, and leave it as it was."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 class TransformersModel(Batcher):
@@ -115,7 +130,7 @@ def load_model(settings: ModelSettings) -> Any:
         raise UsageError(f'engine option "dtype" must be {OPTIONS["dtype"]}, got {type_name!r}')
     chosen = {key: options[key] for key in ("attn_implementation", "revision") if options.get(key)}
     try:
-        with LOADING:
+        with LOADING, without_bars():
             model: Any = AutoModelForCausalLM.from_pretrained(settings.model, dtype=dtype, **chosen)
         model = model.to(device).eval()
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from memgym.agents.chat.local_text import load_tokenizer
 from memgym.agents.chat.models import ModelSettings
-from memgym.agents.chat.transformers_local import LOADING
+from memgym.agents.chat.transformers_local import LOADING, without_bars
 from memgym.agents.grpo.settings import PolicySettings
 from memgym.agents.grpo.weights import gathered_weights, plain_model
 from memgym.errors import UsageError
@@ -29,7 +29,6 @@ __all__ = [
     "load_policy",
     "prepared",
     "response_model",
-    "without_bars",
 ]
 
 
@@ -124,20 +123,6 @@ def prepared(policy: Policy, settings: PolicySettings, seed: int = 0) -> Policy:
     if settings.lora:
         model = _with_adapter(model, settings, seed)
     return Policy(model.to(device_of(settings.device)), policy.tokenizer)
-
-
-@contextlib.contextmanager
-def without_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars of its own, and leave it as it was."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def device_of(name: str) -> "torch.device":
