@@ -134,7 +134,7 @@ def test_text_given_to_sb3_names_the_numeric_id(name: str) -> None:
 def test_masked_ppo_learns_from_a_batch_and_keeps_to_the_mask(form: dict[str, Any]) -> None:
     from sb3_contrib import MaskablePPO
 
-    policy = "MultiInputPolicy" if form["observation"] == "dict" else "MlpPolicy"
+    policy = "MultiInputPolicy" if form.get("observation") == "dict" else "MlpPolicy"
     env = gym.make("MemAlphaNumeric-v0", **SMALL, **form)
     model = MaskablePPO(policy, env, n_steps=64, batch_size=32, n_epochs=1, device="cpu", seed=0)
     before = [parameter.detach().clone() for parameter in model.policy.parameters()]
