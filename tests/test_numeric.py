@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import memgym  # noqa: F401 - registers the environments
 from memgym.envs.features import Featuriser, HashedWords
 from memgym.envs.mem_alpha import MemAlphaEnv
+from memgym.envs.mentions import MENTIONS
 from memgym.envs.micro_steps import MEMORY, NEAREST, READING, MicroSteps, Move, joint_moves
 from memgym.envs.numeric import MemAlphaNumericEnv
 from memgym.envs.numeric_form import NumericForm
@@ -221,6 +222,34 @@ def test_a_hint_is_the_share_of_evidence_that_came_or_went() -> None:
     assert EvidencePotential(()).rise(["any text"]) == 0.0
 
 
+def test_room_is_charged_as_it_is_filled_and_given_back_at_the_end() -> None:
+    budget = {"memory_budget": 0.5}
+    for seed in range(2):
+        plain, priced = numeric(**budget), numeric(room_price=3.0, **budget)
+        hints = []
+        for (_, reward, *_), (_, other, *_) in zip(
+            play(plain, seed), play(priced, seed), strict=True
+        ):
+            hints.append(other - reward)
+        assert sum(hints) == pytest.approx(0.0, abs=1e-9)
+        assert min(hints[:-1]) < 0 < hints[-1] <= 3.0
+    env = numeric(room_price=3.0, memory_budget=100)
+    env.reset(seed=0)
+    tokens = steps_of(env)._tokens
+    assert env.step(1)[1] == pytest.approx(-3.0 * tokens / 100)
+
+
+def test_without_a_budget_room_costs_nothing() -> None:
+    plain, priced = numeric(), numeric(room_price=3.0)
+    rewards = [[reward for _, reward, *_ in play(env, 0)] for env in (plain, priced)]
+    assert rewards[0] == rewards[1]
+
+
+def test_a_price_must_be_a_number_of_at_least_0() -> None:
+    with pytest.raises(UsageError, match="room_price must be a finite number"):
+        numeric(room_price=-1.0)
+
+
 def test_evidence_held_twice_counts_once() -> None:
     potential = EvidencePotential(village().questions)
     text = "User: Ben Holm works in Alder Hall."
@@ -237,7 +266,8 @@ def named(env: MemAlphaNumericEnv, observation: dict[str, Any]) -> dict[str, flo
     nearest = ["core", *(f"{s}{k}_{n}" for s in STORES for k in range(slots) for n in NEAREST)]
     names = dict(zip(MEMORY, observation["memory"].tolist(), strict=True))
     names |= dict(zip(nearest, observation["nearest"].tolist(), strict=True))
-    return names | dict(zip(READING, observation["sentence"][: len(READING)].tolist(), strict=True))
+    seen = zip((*READING, *MENTIONS), observation["sentence"].tolist(), strict=False)
+    return names | dict(seen)
 
 
 def test_the_observation_follows_the_memory() -> None:

@@ -23,6 +23,7 @@ DEFAULT_ENVIRONMENT: Mapping[str, Any] = {
     "similar_items": 1,
     "edits": False,
     "shaping": 1.0,
+    "room_price": 0.35,
     "reward_weights": {"format": 0.0, "content": 0.0, "compression": 0.0},
 }
 """Arguments of the environment that teach fastest.
@@ -30,12 +31,14 @@ DEFAULT_ENVIRONMENT: Mapping[str, Any] = {
 With fewer hashed words too many share a bucket to tell facts from filler in words that training did
 not have. There are no actions that destroy: most of them lose evidence when they are tried at
 random, and few can be used well, as the items most like a sentence are about the same things and
-rarely those that should make room. The evidence that is kept is paid at once; and only answers
-count in the end (the other terms pay for leaving room in the memory until the last chunk).
+rarely those that should make room. The evidence that is kept is paid for at once and the room that
+an item takes is charged at once (at more than half again of what a sentence taken blindly is worth,
+learners stop writing before they know what to write). Only answers count in the end; the other
+terms pay for leaving room in the memory until the last chunk.
 """
 
 _SHORT_TEXTS = {"tokens": 2_000}  # four times the episodes, so four times the rewards
-_SHAPING = "shaping"  # the one that concerns rewards only, and so training only
+_SHAPING = ("shaping", "room_price")  # what concerns rewards only, and so training only
 _OURS = ("source", "split", "source_options", "data", "memory_budget", "answer_mode")
 _LEAST = {"steps": 1, "seed": 0, "envs": 1, "evaluate_every": 1, "evaluation_episodes": 1}
 
@@ -90,7 +93,7 @@ class TrainingSettings:
         known = [item.name for item in dataclasses.fields(Settings)]
         accepted = [
             *FORM_ARGUMENTS,
-            _SHAPING,
+            *_SHAPING,
             "preset",
             *(name for name in known if name not in _OURS),
         ]
@@ -121,7 +124,7 @@ class TrainingSettings:
             budget: One of :attr:`memory_budgets`.
             data: Folder with raw datasets.
         """
-        numeric = (*FORM_ARGUMENTS, _SHAPING)
+        numeric = (*FORM_ARGUMENTS, *_SHAPING)
         return {
             **{name: v for name, v in self.environment.items() if name not in numeric},
             "source": self.source,

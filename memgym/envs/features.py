@@ -49,6 +49,11 @@ _SPEAKER = re.compile(r"([^\W\d_][\w .'’-]{0,40}):(?:\s|$)")
 _QUOTATION = re.compile('["“«「]')
 _TURN_OF = {"user": 12, "assistant": 13}
 _OTHER_TURN = 14
+# With what a turn or a labelled example begins; the word after it opens a sentence.
+_ROLE = re.compile(r"(?:User|Assistant|System|Sentence|Text|Question|Utterance): ?")
+_MONTHS = frozenset(
+    "January February March April May June July August September October November December".split()
+)
 _FIRST_PERSON = frozenset({"i", "me", "my", "mine", "we", "us", "our", "ours"})
 _NOTED_WORD = 4  # characters; shorter words say nothing of what a sentence is about
 _NAME_WEIGHT = 2.0  # names and numbers say most of it
@@ -74,7 +79,7 @@ def _read_token(token: str) -> tuple[int, bool, bool, bool, bool]:
     """
     word = token.lower()
     is_number = token[0].isdigit()
-    may_be_name = token[0].isupper() and word != "i"
+    may_be_name = token[0].isupper() and word != "i" and token not in _MONTHS
     is_telling = len(token) >= _NOTED_WORD or not token.isascii()
     return _code(word), is_number, may_be_name, is_telling, word in _FIRST_PERSON
 
@@ -88,7 +93,8 @@ class _Words:
             word, and names are left out, for they are others in every text.
         telling: Codes of what the sentence is about, names and numbers among it.
         weights: One per telling word.
-        names: Capitalised words that open no sentence.
+        names: Codes of the capitalised words that open no sentence.
+        name_pairs: Codes of those of them that follow each other.
         numbers: Words that begin with a digit.
         first_person: Whether somebody speaks of themselves.
     """
@@ -96,19 +102,25 @@ class _Words:
     common: list[int]
     telling: list[int]
     weights: list[float]
-    names: int
+    names: list[int]
+    name_pairs: list[int]
     numbers: int
     first_person: bool
 
 
 def _read_words(sentence: str) -> _Words:
+    role = _ROLE.match(sentence)
+    if role:
+        sentence = sentence[role.end() :]
     tokens = _WORD.findall(sentence)
     if not sentence.isascii():
         tokens = [part for token in tokens for part in _unspaced(token)]
     common: list[int] = []
     telling: list[int] = []
     weights: list[float] = []
-    names = numbers = 0
+    names: list[int] = []
+    pairs: list[int] = []
+    numbers, name_place = 0, -2
     first_person = False
     for place, token in enumerate(tokens):
         code, is_number, may_be_name, is_telling, is_speaker = _read_token(token)
@@ -116,7 +128,10 @@ def _read_words(sentence: str) -> _Words:
             numbers += 1
             common.append(_NUMBER)
         elif may_be_name and (place or _is_name(tokens[1:2])):
-            names += 1
+            if name_place == place - 1:
+                pairs.append(_code(f"{names[-1]} {code}"))
+            names.append(code)
+            name_place = place
         else:
             common.append(code)
             first_person = first_person or is_speaker
@@ -126,7 +141,9 @@ def _read_words(sentence: str) -> _Words:
             continue
         telling.append(code)
         weights.append(_NAME_WEIGHT)
-    return _Words(common, telling, weights, names, numbers, first_person)
+    if role:
+        common.append(_code(role[0].lower()))
+    return _Words(common, telling, weights, names, pairs, numbers, first_person)
 
 
 def _unspaced(token: str) -> list[str]:
@@ -253,6 +270,8 @@ class ChunkFeatures:
         surface: ``(n, len(SURFACE))``.
         tokens: Tokens of each sentence.
         vectors: ``(n, vector_width)``, what similarity is computed from.
+        names: Codes of the names in each sentence.
+        name_pairs: Codes of the pairs of neighbouring names in each.
     """
 
     sentences: tuple[str, ...]
@@ -260,6 +279,8 @@ class ChunkFeatures:
     words: Floats
     surface: Floats
     vectors: Floats
+    names: tuple[frozenset[int], ...]
+    name_pairs: tuple[frozenset[int], ...]
 
 
 class Featuriser:
@@ -276,7 +297,7 @@ class Featuriser:
     def __init__(self, encoder: Encoder, count: Callable[[str], int]) -> None:
         self.encoder = encoder
         none = np.zeros((0, 0), dtype=np.float32)
-        self.nothing = ChunkFeatures((), (), none, none, none)
+        self.nothing = ChunkFeatures((), (), none, none, none, (), ())
         self._count = count
         self._kept: OrderedDict[str, ChunkFeatures] = OrderedDict()
 
@@ -299,7 +320,15 @@ class Featuriser:
             words, vectors = encoder.encode(sentences)
         tokens = tuple(map(self._count, sentences))
         surface = _surface(sentences, read)
-        return ChunkFeatures(tuple(sentences), tokens, words, surface, vectors)
+        return ChunkFeatures(
+            tuple(sentences),
+            tokens,
+            words,
+            surface,
+            vectors,
+            tuple(frozenset(item.names) for item in read),
+            tuple(frozenset(item.name_pairs) for item in read),
+        )
 
 
 def _surface(sentences: Sequence[str], read: Sequence[_Words]) -> Floats:
@@ -315,13 +344,13 @@ def _surface(sentences: Sequence[str], read: Sequence[_Words]) -> Floats:
             speaker = 0
         row = [
             min(len(sentence) / _CHARACTERS, 1.0),
-            min((len(words.common) + words.names) / _WORDS, 1.0),
+            min((len(words.common) + len(words.names)) / _WORDS, 1.0),
             words.numbers > 0 and bool(find_dates(sentence)),
             words.numbers > 0,
             min(words.numbers / _FEW, 1.0),
             label,
-            words.names > 0,
-            min(words.names / _FEW, 1.0),
+            bool(words.names),
+            min(len(words.names) / _FEW, 1.0),
             "?" in sentence[-3:],
             "!" in sentence[-3:],
             _QUOTATION.search(sentence) is not None,

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from memgym.envs.features import SURFACE, ChunkFeatures, Encoder, Featuriser, Floats
+from memgym.envs.mentions import MENTIONS, Mentions
 from memgym.envs.similar import SimilarItems
 from memgym.memory import MAX_CONTENT_CHARACTERS, STORES, Memory, StoreName
 from memgym.tokens import DEFAULT_COUNTER
@@ -80,7 +81,7 @@ def layout(encoder: Encoder, similar_items: int) -> dict[str, slice]:
     widths = {
         "memory": len(MEMORY),
         "nearest": 1 + len(STORES) * similar_items * len(NEAREST),
-        "sentence": len(READING) + len(SURFACE),
+        "sentence": len(READING) + len(MENTIONS) + len(SURFACE),
         "words": encoder.words_width,
     }
     ends = np.cumsum(list(widths.values())).tolist()
@@ -140,6 +141,7 @@ class MicroSteps:
         self._in_core = SimilarItems("", width)  # the sentences that were appended
         self._read_tokens = 0
         self._chunk = featuriser.nothing
+        self._mentions = Mentions()
         self._fixed: Floats = np.zeros((0, 0), dtype=np.float32)
         self._place = 0
 
@@ -151,7 +153,8 @@ class MicroSteps:
         self.calls = []
         self._place = 0
         self.reading = True
-        self._fixed = _fixed_part(found, index, chunks, len(MEMORY) + 1 + self._nearest_width())
+        before = len(MEMORY) + 1 + self._nearest_width()
+        self._fixed = _fixed_part(found, self._mentions.read(found), index, chunks, before)
         self._look()
 
     def _nearest_width(self) -> int:
@@ -293,13 +296,15 @@ class MicroSteps:
         ]
 
 
-def _fixed_part(found: ChunkFeatures, index: int, chunks: int, before: int) -> Floats:
+def _fixed_part(
+    found: ChunkFeatures, mentions: Floats, index: int, chunks: int, before: int
+) -> Floats:
     """Return what is seen of each sentence whatever the memory holds, after ``before`` zeros."""
     count = len(found.sentences)
     read = np.arange(count) / count
     tokens = np.minimum(np.array(found.tokens) / _TOKENS, 1.0)
     reading = np.stack([tokens, read, (index + read) / chunks], axis=1)
-    parts = [np.zeros((count, before)), reading, found.surface, found.words]
+    parts = [np.zeros((count, before)), reading, mentions, found.surface, found.words]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 

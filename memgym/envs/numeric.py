@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from memgym.envs.mem_alpha import MemAlphaEnv
 from memgym.envs.micro_steps import MicroSteps
 from memgym.envs.numeric_form import NumericForm, Observation
-from memgym.envs.shaping import EvidencePotential, checked_weight
+from memgym.envs.shaping import EvidencePotential, RoomPotential, checked_weight
 from memgym.errors import UsageError
 
 __all__ = ["MemAlphaNumericEnv"]
@@ -56,18 +56,19 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
     |---|---|
     | `memory` | use of budget and limits (`MEMORY`) |
     | `nearest` | cosine with the core's nearest sentence, then K times `NEAREST` of each store |
-    | `sentence` | size and place of the sentence (`READING`) and its surface (`SURFACE`) |
+    | `sentence` | its size and place (`READING`), its names (`MENTIONS`), its surface (`SURFACE`) |
     | `words` | its words, hashed, or its embedding |
 
-    The names are those of `memgym.envs.micro_steps` and `memgym.envs.features`, where each number
+    The names are those of `memgym.envs.micro_steps`, `.mentions` and `.features`, where each number
     is explained. Nothing in it comes from a question.
 
     ## Starting State
     The first sentence of an episode. `reset(options=...)` is that of ``MemAlpha-v0``.
 
     ## Rewards
-    That of ``MemAlpha-v0`` when a chunk ends, 0 in between. `shaping` adds a potential difference
-    to every step, see :mod:`memgym.envs.shaping`; the return stays what it is.
+    That of ``MemAlpha-v0`` when a chunk ends, 0 in between. `shaping` and
+    `room_price` add differences of potentials to every step, see :mod:`memgym.envs.shaping`; the
+    return stays what it is.
 
     ## Episode End
     Terminated with the last sentence. Never truncated.
@@ -77,8 +78,9 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
     ``MemAlpha-v0`` gives, and, at the end of a chunk, `tool_calls`: the action it was given.
 
     ## Arguments
-    Those of :class:`~memgym.envs.numeric_form.NumericForm`, `shaping` (weight of the potential,
-    default 0), and every argument of ``MemAlpha-v0`` but `answer_mode="agent"`: answers are text.
+    Those of :class:`~memgym.envs.numeric_form.NumericForm`, `shaping` and
+    `room_price` (weights of the potentials of evidence and of room, default 0), and every argument
+    of ``MemAlpha-v0`` but `answer_mode="agent"`: answers are text.
 
     ## Version History
     - v0: first release.
@@ -96,6 +98,7 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
         edits: bool = True,
         embeddings: str = "",
         shaping: float = 0.0,
+        room_price: float = 0.0,
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
@@ -122,6 +125,7 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
             token_counter=self.settings.token_counter,
         )
         self._shaping = checked_weight(shaping)
+        self._price = checked_weight(room_price, "room_price")
         self.render_mode = render_mode
         self.observation_space = self.form.observation_space
         self.action_space = self.form.action_space
@@ -139,6 +143,7 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
         self._steps = steps
         questions = self.text_env.episode.questions if self._shaping else ()
         self._potential = EvidencePotential(questions)
+        self._room = RoomPotential(self.text_env.memory.budget_tokens)
         return self.form.observe(steps), {**info, "action_mask": self.form.mask(steps)}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -161,6 +166,8 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
         observation = self.form.observe(steps)
         if self._shaping:
             reward += self._shaping * self._potential.rise(() if terminated else steps.texts())
+        if self._price:
+            reward += self._price * self._room.rise(0 if terminated else steps.total_tokens)
         if terminated:
             self._steps = None
         return observation, reward, terminated, False, info

@@ -1,6 +1,8 @@
 """Potential-based shaping: a hint at every step that leaves the return of an episode as it is.
 
-The potential of a memory is the mean share of each question's evidence that it holds word for word.
+The potential of a memory is the mean share of each question's evidence that it holds word for word,
+less a price for the share of its budget that it fills: room is worth something as long as there is
+text to come, which a learner otherwise finds out at the end of an episode only.
 A step earns the rise of the potential, and the last one gives everything back, so the sum over an
 episode is zero whatever was done (Ng, Harada and Russell, 1999, with a discount of 1). Golds enter
 the reward this way, as they do through the answer score; they never enter an observation.
@@ -12,18 +14,18 @@ from collections.abc import Iterable, Sequence
 from memgym.episode import Question
 from memgym.errors import UsageError
 
-__all__ = ["EvidencePotential", "checked_weight"]
+__all__ = ["EvidencePotential", "RoomPotential", "checked_weight"]
 
 
-def checked_weight(weight: float) -> float:
-    """Return the weight of the potential.
+def checked_weight(weight: float, name: str = "shaping") -> float:
+    """Return the weight of a potential.
 
     Raises:
         UsageError: it is no finite number of at least 0.
     """
     number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
     if not number or not math.isfinite(weight) or weight < 0:
-        raise UsageError(f"shaping must be a finite number of at least 0, got {weight!r}")
+        raise UsageError(f"{name} must be a finite number of at least 0, got {weight!r}")
     return float(weight)
 
 
@@ -63,3 +65,25 @@ class EvidencePotential:
             pairs = enumerate(self._evidence)
             numbers = self._stated[text] = tuple(n for n, piece in pairs if piece in text)
         return numbers
+
+
+class RoomPotential:
+    """Minus the share of a memory's budget that is filled; 0 throughout without a budget.
+
+    Args:
+        budget_tokens: Limit of the memory, 0 for none.
+    """
+
+    def __init__(self, budget_tokens: int) -> None:
+        self._budget = budget_tokens
+        self._last = 0.0
+
+    def rise(self, tokens: int) -> float:
+        """Return by how much the potential has risen since the last call.
+
+        Args:
+            tokens: In the memory now.
+        """
+        now = -tokens / self._budget if self._budget else 0.0
+        before, self._last = self._last, now
+        return now - before
