@@ -4,7 +4,6 @@
 #
 #   main       warm-up and GRPO of --preset tiny, one run per seed
 #   sft        control: the time of GRPO spent on more supervised fine-tuning
-#   budget     GRPO from the same starts at a memory budget of a quarter of the text
 #   ablations  GRPO from the same starts, 8 steps, one setting changed
 #   report     the tables and pictures of all that has ended
 set -euo pipefail
@@ -53,11 +52,6 @@ sft)
       --set supervised.copying_steps=0 --set supervised.episodes=1200 --set supervised.steps=800
   done
   ;;
-budget)
-  for seed in $seeds; do
-    from_start budget "$seed" --set environment.memory_budget=0.25
-  done
-  ;;
 ablations)
   ablation base
   ablation beta-0 --set "$(weights 0.2 0.0 0.0)"
@@ -77,15 +71,16 @@ report)
   mains=("$runs"/main-*)
   memgym report-grpo "${mains[@]}" "$runs"/sft-* --episodes 80 --out "$runs/report"
   memgym report-grpo "${mains[@]}" --episodes 80 --split validation --out "$runs/report-names"
-  memgym report-grpo "${mains[@]}" "$runs"/budget-* --memory-budget 50%,25% --episodes 80 \
+  memgym report-grpo "${mains[@]}" --memory-budget 50%,25% --episodes 80 \
     --out "$runs/report-budgets"
-  memgym report-grpo "${mains[@]}" --length 1,4,16,64 --episodes 16 \
+  # A text of 64 times the length is a thousand conversations: two seeds, few episodes.
+  memgym report-grpo "$runs"/main-0 "$runs"/main-4 --models best --length 1,4,16,64 --episodes 8 \
     --agents sentences,dated,chunks,oracle --out "$runs/report-lengths"
-  memgym report-grpo "$runs"/ablation-* --models start,final --episodes 80 --agents sentences,oracle \
+  memgym report-grpo "$runs"/ablation-* --models start,final --episodes 80 --agents sentences \
     --out "$runs/report-ablations"
   ;;
 *)
-  sed -n '2,11s/^# \{0,1\}//p' "$0"
+  sed -n '2,10s/^# \{0,1\}//p' "$0"
   exit 2
   ;;
 esac
