@@ -55,6 +55,13 @@ def shown_memory(page: "Page") -> dict[str, str]:
     return found
 
 
+def opened_action(page: "Page") -> str:
+    """Open the action of the step and return it; it is filled in a moment after it opens."""
+    page.get_by_text("The action as given").click()
+    page.locator("#action:not(:empty)").wait_for()
+    return page.locator("#action").inner_text()
+
+
 # ---------------------------------------------------------------------- moving
 
 
@@ -137,9 +144,7 @@ def test_what_a_step_changed_is_marked(page: "Page", address: str) -> None:
     page.keyboard.press("ArrowRight")
     assert place(page) == 4
     assert page.locator(".item.deleted:visible").count() == 0
-    page.get_by_text("The action as given").click()
-    page.locator("#action").wait_for(state="visible")  # a busy page opens it a moment later
-    assert '"About bees and ants."' in page.locator("#action").inner_text()
+    assert '"About bees and ants."' in opened_action(page)
     screenshot(page, "viewer_edits")
 
 
@@ -245,9 +250,7 @@ def test_hostile_text_shows_as_text(page: "Page", tmp_path: Path) -> None:
             key: text for key, text in memory_after(view, step - 1).items() if text
         }
         page.keyboard.press("ArrowRight")
-    page.get_by_text("The action as given").click()
-    page.locator("#action").wait_for(state="visible")  # a busy page opens it a moment later
-    assert "plain reply" in page.locator("#action").inner_text()
+    assert "plain reply" in opened_action(page)
     page.get_by_role("button", name="About").click()
     assert HOSTILE[0] in page.locator("#facts").inner_text()
     assert AGENT in page.locator("#summary").inner_text()
