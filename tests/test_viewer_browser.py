@@ -348,3 +348,52 @@ def test_help_and_facts_open_and_close_by_keyboard(page: "Page", address: str) -
     facts = page.get_by_role("dialog", name="About this recording").inner_text()
     assert "versions.memgym" in facts
     assert "procedural-accurate-retrieval" in facts
+
+
+# ---------------------------------------------------------------------- size
+
+LARGEST_PAGE = 4 * 2**20  # bytes: 2.1 MiB measured
+SLOWEST_STEP = 250  # milliseconds until it is drawn, median: 17 measured, one frame
+STEP = """async () => {
+  const taken = [];
+  for (let count = 0; count < 15; count += 1) {
+    const start = performance.now();
+    for (const key of ['ArrowLeft', 'w']) document.dispatchEvent(new KeyboardEvent('keydown', { key }));
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    taken.push(performance.now() - start);
+  }
+  return taken.sort((one, other) => one - other)[7];
+}"""  # noqa: E501
+
+
+@pytest.fixture(scope="module")
+def long_view() -> EpisodeView:
+    """Return 200 chunks with 10 notes written on each, 200 questions, and an edit now and then."""
+    notes = [
+        [insert(f"Note {chunk}.{n}: {'a word or two ' * 5}", kind)
+         for n, kind in enumerate(("semantic", "episodic") * 5)]
+        for chunk in range(200)
+    ]  # fmt: skip
+    for chunk in range(4, 200, 5):
+        notes[chunk].append(update(f"s{chunk}", f"Note {chunk} was edited."))
+    options = {"tokens": 70_000, "chunk_tokens": 350, "questions": 200}
+    return scripted_view(notes, source_options=options)
+
+
+@pytest.mark.parametrize("window", [PHONE, 1280])
+def test_it_is_usable_at_full_size(
+    page: "Page", long_view: EpisodeView, window: int, tmp_path: Path
+) -> None:
+    sizes = (len(long_view.chunks), long_view.steps[-1].memory_items, len(long_view.questions))
+    assert sizes == (200, 2_000, 200)
+    page.set_viewport_size({"width": window, "height": 900})
+    address = written(long_view, tmp_path)
+    assert (tmp_path / "episode.html").stat().st_size < LARGEST_PAGE
+    page.goto(f"{address}#step-200")
+    assert place(page) == 200
+    assert shown_memory(page) == memory_after(long_view, 199)
+    assert page.evaluate(STEP) < SLOWEST_STEP
+    page.locator("#memory").scroll_into_view_if_needed()
+    page.locator("#filter").fill("Note 77.")
+    assert page.locator(".item:visible").count() == 10
+    screenshot(page, f"viewer_full_size_{window}", whole=False)

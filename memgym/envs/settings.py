@@ -181,7 +181,8 @@ def _check_types(settings: Settings) -> None:
 
 
 def _check_memory_types(settings: Settings, value: Any) -> None:
-    if isinstance(value, str) or not value or any(item not in MEMORY_TYPES for item in value):
+    listed = isinstance(value, (list, tuple)) and value
+    if not listed or any(item not in MEMORY_TYPES for item in value):
         raise UsageError(f"memory_types must list some of {', '.join(MEMORY_TYPES)}, got {value!r}")
     # A list is what JSON gives back; the frozen dataclass keeps a tuple.
     object.__setattr__(settings, "memory_types", tuple(value))
