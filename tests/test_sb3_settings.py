@@ -162,7 +162,7 @@ def test_defaults_are_written_out_and_give_way() -> None:
         "similar_items": 1,
         "edits": False,
         "shaping": 0.0,
-        "room_price": 0.35,
+        "room_price": 0.28,
         "reward_weights": {"format": 1.0, "content": 0.0, "compression": 0.0},
     }
     assert TrainingSettings(get_algorithm("ppo"), source="squad").training_options == {}

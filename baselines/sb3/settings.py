@@ -23,7 +23,7 @@ DEFAULT_ENVIRONMENT: Mapping[str, Any] = {
     "similar_items": 1,
     "edits": False,
     "shaping": 1.0,
-    "room_price": 0.35,
+    "room_price": 0.28,
     "reward_weights": {"format": 0.0, "content": 0.0, "compression": 0.0},
 }
 """Arguments of the environment that teach fastest.
@@ -32,9 +32,9 @@ With fewer hashed words too many share a bucket to tell facts from filler in wor
 not have. There are no actions that destroy: most of them lose evidence when they are tried at
 random, and few can be used well, as the items most like a sentence are about the same things and
 rarely those that should make room. The evidence that is kept is paid for at once and the room that
-an item takes is charged at once (at more than half again of what a sentence taken blindly is worth,
-learners stop writing before they know what to write). Only answers count in the end; the other
-terms pay for leaving room in the memory until the last chunk.
+an item takes is charged at once, at a little more than what a sentence taken blindly is worth (at
+0.7 learners stop writing before they know what to write; at 0.35 they leave room). Only answers
+count in the end; the other terms pay for leaving room in the memory until the last chunk.
 """
 
 _SHORT_TEXTS = {"tokens": 2_000}  # four times the episodes, so four times the rewards
