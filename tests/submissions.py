@@ -20,7 +20,7 @@ from memgym.submissions.packing import Author, pack
 from memgym.traces.format import encoded
 from memgym.traces.recorder import Recorder
 
-__all__ = ["AUTHOR", "MINE", "SMALL", "SUITES", "Parts", "honest", "played", "reread"]
+__all__ = ["AUTHOR", "MINE", "SMALL", "SUITES", "TELLING", "Parts", "honest", "played", "reread"]
 
 _OPTIONS = {"tokens": 500, "chunk_tokens": 200, "questions": 2}
 SMALL = Suite(
@@ -32,8 +32,18 @@ SMALL = Suite(
         Entry("labels", "procedural-test-time-learning", "test", 1, _OPTIONS),
     ),
 )
+_MANY = {"tokens": 2_000, "chunk_tokens": 500, "questions": 15}
+TELLING = Suite(
+    "telling",
+    "1",
+    "for tests in which it is seen what an agent chooses to keep",
+    (
+        Entry("facts", "procedural-accurate-retrieval", "test", 1, _MANY),
+        Entry("states", "procedural-conflict-resolution", "test", 1, _MANY),
+    ),
+)
 OTHER = Suite("other", "1", "for tests, too", SMALL.entries[:1])
-SUITES: Mapping[str, Suite] = {suite.name: suite for suite in (SMALL, OTHER)}
+SUITES: Mapping[str, Suite] = {suite.name: suite for suite in (SMALL, OTHER, TELLING)}
 AUTHOR = Author("An honest run", "someone@example.org", "# Card\n\nEvery sentence.\n", 0)
 MINE = {"name": "mine", "spec": "my_agents:Mine", "privileged": False, "settings": {}, "code": "0"}
 
@@ -42,23 +52,25 @@ def played(
     agent: Agent | None = None,
     described: Mapping[str, Any] = MINE,
     prepare: Callable[[MemAlphaEnv], None] = lambda env: None,
+    played_suite: Suite = SMALL,
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """Return the records of an agent on the small suite.
+    """Return the records of an agent on a suite.
 
     Args:
         agent: By default ``sentences``.
         described: What the records say of it.
         prepare: Done with every environment before it is played.
+        played_suite: By default the small one.
         settings: Of the environment.
     """
-    suite, found = resolve(SMALL), []
+    suite, found = resolve(played_suite), []
     for reference in suite.episodes:
         recorder = Recorder(
             agent=described,
             suite={
-                "name": SMALL.name,
-                "version": SMALL.version,
+                "name": played_suite.name,
+                "version": played_suite.version,
                 "hash": suite.content_hash,
                 "entry": reference.entry,
             },
@@ -109,9 +121,9 @@ class Parts:
         return packed(self.members())
 
 
-def reread(records: list[dict[str, Any]]) -> Parts:
+def reread(records: list[dict[str, Any]], suite: Suite = SMALL) -> Parts:
     """Return the parts of an honest submission of records."""
-    content = pack(records, AUTHOR, resolve(SMALL))
+    content = pack(records, AUTHOR, resolve(suite))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return Parts(records, json.loads(archive.read(MANIFEST)), archive.read(CARD))
 

@@ -393,6 +393,9 @@ def test_the_command_says_what_was_left_out(
     assert "honest.zip is left out: this memgym has no suite 'small'" in captured.err
     assert "0 of 1 submissions hold." in captured.out
     assert (out / "index.html").is_file()
+    (folder / "honest.zip").rename(folder / "red\x1b[31m\n\u202eed.zip")
+    assert main(["leaderboard", "build", str(folder), "--out", str(out)]) == 1
+    assert "red\u241b[31m \ufffded.zip is left out" in capsys.readouterr().err
     assert main(["leaderboard", "build", str(tmp_path / "nothing")]) == 2
     assert "no folder" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()

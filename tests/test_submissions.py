@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from memgym.agent import Agent
+from memgym.baselines.calls import insert
+from memgym.baselines.oracle import Oracle
 from memgym.baselines.sentences import Sentences
 from memgym.benchmarks.plan import make_plan
 from memgym.benchmarks.runner import run_plan
@@ -26,8 +28,9 @@ from memgym.submissions.checking import check_submission
 from memgym.submissions.isolated import Limits, verify
 from memgym.submissions.packing import Author, pack, pack_run
 from memgym.submissions.refusal import RefusedError
+from memgym.text import split_sentences
 from tests.scripted import prompt_text, scripted_chat
-from tests.submissions import AUTHOR, MINE, SMALL, SUITES, honest, played, reread
+from tests.submissions import AUTHOR, MINE, SMALL, SUITES, TELLING, honest, played, reread
 
 SCRIPT = "<script>alert('x')</script><img src=x onerror=alert(1)> & [link](javascript:alert(1))"
 
@@ -253,6 +256,39 @@ def test_right_answers_without_a_memory_are_reported(tmp_path: Path) -> None:
     places = [place for place in found.suspicious if place.kind == "answered"]
     assert len(places) == 4  # the two labels are too short to tell
     assert {place.question for place in places} == {0, 1}
+
+
+class Names(Agent):
+    """Keeps what names somebody or something, and leaves the rest out, as an honest player may."""
+
+    name = "names"
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Any:
+        texts = split_sentences(observation["chunk"])
+        return [insert("semantic", text) for text in texts if re.search(r"\w [A-Z]", text)]
+
+
+def test_an_oracle_under_another_name_is_reported_by_its_choice(tmp_path: Path) -> None:
+    found = checked(reread(played(Oracle(), played_suite=TELLING), TELLING).archive(), tmp_path)
+    assert not found.privileged
+    assert [place.kind for place in found.suspicious] == ["chosen"] * 2
+    assert {place.episode for place in found.suspicious} == {item.id for item in found.episodes}
+    for place in found.suspicious:
+        assert re.fullmatch(r"(\d+) of \1 sentences with evidence, 0 of \d+ others", place.text)
+
+
+def test_an_oracle_that_says_so_is_not_suspicious(tmp_path: Path) -> None:
+    records = played(Oracle(), {**MINE, "privileged": True}, played_suite=TELLING)
+    found = checked(reread(records, TELLING).archive(), tmp_path)
+    assert found.privileged
+    assert found.suspicious == ()
+
+
+def test_what_is_chosen_without_the_questions_is_not_suspicious(tmp_path: Path) -> None:
+    found = checked(reread(played(Names(), played_suite=TELLING), TELLING).archive(), tmp_path)
+    assert found.macro.mean > 0.5
+    assert found.memory_share < 0.9  # the oracle's is 0.1
+    assert found.suspicious == ()
 
 
 # ---------------------------------------------------------------------- packing

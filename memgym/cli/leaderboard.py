@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; see the module."""
     from memgym.leaderboard.site import check_replaceable, write_site
     from memgym.leaderboard.verification import checked_folder
+    from memgym.viewer.printable import printable  # a file may have any name
 
     data, out = data_folder(arguments.data), Path(arguments.out).absolute()
     check_replaceable(out)  # before the wait
@@ -60,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         checked = checked_folder(Path(arguments.folder), data=data, told=reporter)
     refused = [item for item in checked if item.verified is None]
     for item in refused:
-        sys.stderr.write(f"memgym: {item.file.name} is left out: {' '.join(item.reason.split())}\n")
+        told = printable(f"{item.file.name} is left out: {item.reason}")
+        sys.stderr.write(f"memgym: {' '.join(told.split())}\n")
     with Reporter("pages") as reporter:
         write_site(out, checked, episodes=arguments.episodes, data=data, told=reporter)
     hold = f"{len(checked) - len(refused)} of {len(checked)} submissions hold."

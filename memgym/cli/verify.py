@@ -25,6 +25,11 @@ The work is done in a process of its own with limits of memory and time; nothing
 written outside a temporary folder. Exit code: 0 if the submission holds, 1 if it is refused.
 """
 _PLACES = 10
+_HOW = {
+    "written": "written before it was read",
+    "answered": "not in the memory",
+    "chosen": "are all that was kept",
+}
 
 
 def add_parser(commands: Commands) -> None:
@@ -124,8 +129,10 @@ def _agent(found: "Verified") -> str:
 def _suspicions(found: "Verified") -> list[str]:
     if not found.suspicious:
         return ["nothing was known before it could be read"]
-    told = [f"SUSPICIOUS: {len(found.suspicious)} places where something was known too early"]
-    for place in found.suspicious[:_PLACES]:
-        how = "written before it was read" if place.kind == "written" else "not in the memory"
-        told.append(f"  {place.episode}, step {place.step}: {place.text!a} {how}")
-    return told
+    return [
+        f"SUSPICIOUS: {len(found.suspicious)} places where something was known too early",
+        *(
+            f"  {place.episode}, step {place.step}: {place.text!a} {_HOW[place.kind]}"
+            for place in found.suspicious[:_PLACES]
+        ),
+    ]

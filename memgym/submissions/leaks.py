@@ -1,11 +1,16 @@
-"""Answers that are known before they can be: in a memory before the text, or without a memory.
+"""What is known before it can be: answers before the text, or what will be asked about.
 
 A policy sees chunks one by one and its own memory, so what it writes comes from there or from what
 it knew before. If it writes an answer that the text gives only later, or nowhere, or a question
 that nobody has asked, it may have been told. If a question is answered rightly though the memory
 does not hold the answer, whoever answered may have been told. That is no proof: a model may know
 that Paris is the capital of France, and may infer. So places are counted and reported, and people
-judge. What is *not* found is a policy that was told which of the things it reads will be asked for.
+judge.
+
+A policy that was told which of the things it reads will be asked for writes nothing too early. It
+is seen by its choice: of many sentences it keeps hardly any but those that questions rest on. Even
+who keeps only what could be asked about keeps much that is not. One who adds enough to hide it, or
+keeps it in other words, is *not* found.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +21,19 @@ from memgym.episode import Episode
 from memgym.memory import STORES, Memory
 from memgym.scoring import NormalisedText
 from memgym.submissions.verified import Suspicion
+from memgym.text import split_sentences
+from memgym.tokens import clean_text
 from memgym.traces.replay import ReplayedStep
 
 __all__ = ["LeakSearch"]
 
 _LEAST_CHARACTERS = 6  # of a normalised answer; "7", "yes" and "blue" are written by chance
 _LEAST_QUESTION_CHARACTERS = 20
+# A choice that nobody makes without the questions. In the built-in suites who keeps every labelled
+# example and nothing else comes to 0.15 to 0.85, any other honest choice to far less.
+_LEAST_KEPT = 10  # sentences
+_LEAST_PRECISION = 0.95  # share of them that are evidence
+_MOST_ASKED = 0.5  # share of the text's sentences that are evidence: with more, it is no choice
 
 
 @dataclass(slots=True)
@@ -56,9 +68,11 @@ class LeakSearch:
         self._secrets = [item for item in _secrets(episode, agent_answers) if item.known_after]
         self._texts: dict[str, str] = {}
         self._held: dict[int, tuple[int, bool]] = {}
+        self._last = 0
 
     def stepped(self, step: ReplayedStep) -> None:
         """Look at the memory after a step."""
+        self._last = step.index
         texts = _texts(step.memory)
         changed = texts != self._texts
         fresh = [text for key, text in texts.items() if self._texts.get(key) != text]
@@ -77,6 +91,18 @@ class LeakSearch:
                 gold = self._episode.questions[answer["index"]].answers[0]
                 self._note("answered", step, answer["index"], gold)
 
+    def chosen(self) -> None:
+        """Look at what was kept: whether it is what questions rest on, and nothing else."""
+        asked, others = _sentences(self._episode)
+        kept = "\n".join(self._texts.values())
+        right, wrong = (sum(text in kept for text in texts) for texts in (asked, others))
+        kept_number, number = right + wrong, len(asked) + len(others)
+        if len(asked) > _MOST_ASKED * number or kept_number < _LEAST_KEPT:
+            return
+        if right >= _LEAST_PRECISION * kept_number:
+            told = f"{right} of {len(asked)} sentences with evidence"
+            self._note("chosen", self._last, 0, f"{told}, {wrong} of {len(others)} others")
+
     def _written(self, step: int, chunk: int, fresh: NormalisedText) -> None:
         for secret in [item for item in self._secrets if item.known_after > chunk]:
             if fresh.holds(secret.text):
@@ -92,7 +118,7 @@ class LeakSearch:
             self._held[index] = (step, known or any(_in(gold, question) for gold in telling))
 
     def _note(
-        self, kind: Literal["written", "answered"], step: int, question: int, text: str
+        self, kind: Literal["written", "answered", "chosen"], step: int, question: int, text: str
     ) -> None:
         self.found.append(Suspicion(kind, self._episode.id, step, question, text))
 
@@ -109,6 +135,14 @@ def _is_telling(gold: str) -> bool:
 def _texts(memory: Memory) -> dict[str, str]:
     items = {key: text for store in STORES for key, text in memory.items(store).items()}
     return {**items, "core": memory.core}
+
+
+def _sentences(episode: Episode) -> tuple[set[str], set[str]]:
+    """Return the sentences of the text that are evidence of a question, and the others."""
+    evidence = "\n".join({item.text for one in episode.questions for item in one.evidence})
+    texts = {clean_text(text) for chunk in episode.chunks for text in split_sentences(chunk)}
+    asked = {text for text in texts if text in evidence}
+    return asked, texts - asked
 
 
 def _secrets(episode: Episode, agent_answers: bool) -> Iterator[_Secret]:

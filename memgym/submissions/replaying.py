@@ -85,6 +85,8 @@ class EpisodeChecker:
         search = LeakSearch(episode, agent_answers=answers_itself)
         report = _replayed(record, episode, search)
         search.ended(report.answers)
+        if not self._player.privileged:
+            search.chosen()
         computed = {"answers": report.answers, "metrics": report.metrics}
         self.played.append(Played.of(reference, {**record, **computed}))
         self.suspicious += search.found

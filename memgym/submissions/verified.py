@@ -48,14 +48,16 @@ class Suspicion:
 
     Attributes:
         kind: ``written``: the policy wrote it before any chunk had said it. ``answered``: it was
-            answered rightly though the memory did not hold it.
+            answered rightly though the memory did not hold it. ``chosen``: what was kept of the
+            episode is what its questions rest on, and hardly anything else.
         episode: Id of the episode.
-        step: Index of the step, from 0.
-        question: Index of the question.
-        text: The answer, or the question that was known beforehand; the episode's words.
+        step: Index of the step, from 0; with ``chosen`` the last.
+        question: Index of the question, 0 with ``chosen``.
+        text: The answer, or the question that was known beforehand, the episode's words; with
+            ``chosen`` the counts of what was kept.
     """
 
-    kind: Literal["written", "answered"]
+    kind: Literal["written", "answered", "chosen"]
     episode: str
     step: int
     question: int
