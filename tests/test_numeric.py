@@ -21,6 +21,7 @@ from memgym.envs.shaping import EvidencePotential
 from memgym.episode import Episode, Question
 from memgym.errors import UsageError
 from memgym.memory import STORES, Memory, MemoryResult
+from memgym.text import split_sentences
 from memgym.tokens import get_counter
 from tests.episodes import village
 from tests.numeric_forms import SMALL, numeric, play
@@ -233,10 +234,18 @@ def test_room_is_charged_as_it_is_filled_and_given_back_at_the_end() -> None:
             hints.append(other - reward)
         assert sum(hints) == pytest.approx(0.0, abs=1e-9)
         assert min(hints[:-1]) < 0 < hints[-1] <= 3.0
-    env = numeric(room_price=3.0, memory_budget=100)
-    env.reset(seed=0)
+
+
+@pytest.mark.parametrize("budget", [0.5, 20, 1_000, 1.0])
+def test_room_costs_less_the_more_of_the_text_it_holds(budget: float) -> None:
+    env = numeric(room_price=3.0, memory_budget=budget)
+    env.reset(options={"episode": village()})
+    text = env.text_env.episode.count_tokens(get_counter().count)
+    limit = env.text_env.memory.budget_tokens
     tokens = steps_of(env)._tokens
-    assert env.step(1)[1] == pytest.approx(-3.0 * tokens / 100)
+    assert tokens <= limit
+    price = 3.0 * max(1 - limit / text, 0.0)
+    assert env.step(1)[1] == pytest.approx(-price * tokens / text)
 
 
 def test_without_a_budget_room_costs_nothing() -> None:
@@ -300,6 +309,30 @@ def test_the_observation_follows_the_memory() -> None:
     assert seen["core_used"] == pytest.approx(count(second) / 512)
     assert seen["calls_used"] == seen["chunk_read"] == 0.0
     assert seen["episode_read"] == pytest.approx(1 / 3)
+
+
+def test_the_share_of_the_rest_that_fits_is_seen() -> None:
+    count = get_counter().count
+    episode = village()
+    rest = [sum(map(count, split_sentences(chunk))) for chunk in episode.chunks]
+    env = numeric(observation="dict", memory_budget=20)
+    seen = named(env, env.reset(options={"episode": episode})[0])
+    assert seen["room_for_rest"] == pytest.approx(20 / (3 * rest[0]))
+    left, read = 20 - steps_of(env)._tokens, steps_of(env)._tokens
+    seen = named(env, env.step(1)[0])
+    assert seen["room_for_rest"] == pytest.approx(left / (3 * rest[0] - read))
+    for _ in range(1, sum(len(split_sentences(chunk)) for chunk in episode.chunks) - 1):
+        observation = env.step(0)[0]
+    assert named(env, observation)["room_for_rest"] == pytest.approx(
+        min(left / steps_of(env)._tokens, 1.0)
+    )
+
+
+@pytest.mark.parametrize("budget", [0, 10_000])
+def test_with_room_for_everything_all_of_the_rest_fits(budget: int) -> None:
+    env = numeric(observation="dict", memory_budget=budget)
+    seen = named(env, env.reset(options={"episode": village()})[0])
+    assert seen["room_for_rest"] == 1.0
 
 
 def test_nothing_seen_depends_on_the_questions() -> None:

@@ -19,7 +19,8 @@ from tests.runs import FACTS, LABELS
 
 QUICK = [
     "--steps", "512", "--evaluate-every", "256", "--evaluation-episodes", "1", "--envs", "2",
-    "--option", "tokens=1000", "--option", "chunk_tokens=300", "--option", "questions=3",
+    "--memory-budget", "25%", "--option", "tokens=1000", "--option", "chunk_tokens=300",
+    "--option", "questions=3",
 ]  # fmt: skip
 
 

@@ -86,6 +86,10 @@ def test_wrong_algorithm_settings(kind: str, given: dict[str, Any], message: str
         ({"steps": 0}, "steps must be a whole number from 1, got 0"),
         ({"envs": 1.5}, "envs must be a whole number from 1, got 1.5"),
         ({"memory_budgets": 0.25}, "memory_budgets must list shares or tokens, got 0.25"),
+        (
+            {"memory_budgets": [0.1, 0.2, 500], "envs": 2},
+            "3 memory budgets need at least as many environments, got envs=2: take more",
+        ),
         ({"memory_budgets": [-1]}, "memory_budgets must list shares or tokens, got -1"),
         ({"environment": {"wrods": 3}}, 'no argument "wrods" to be set here: did you mean "words"'),
         ({"environment": {"split": "test"}}, 'environment has no argument "split"'),
@@ -149,7 +153,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_defaults_are_written_out_and_give_way() -> None:
     settings = TrainingSettings(get_algorithm("maskable_ppo"))
-    assert settings.memory_budgets == (0.25,)
+    assert settings.memory_budgets == (0.1, 0.25, 0.5, 1.0)
     assert settings.environment == DEFAULT_ENVIRONMENT
     assert settings.training_options == {"tokens": 2_000}
     given = {"shaping": 0.0, "reward_weights": {"format": 1.0}}
@@ -162,7 +166,7 @@ def test_defaults_are_written_out_and_give_way() -> None:
         "similar_items": 1,
         "edits": False,
         "shaping": 0.0,
-        "room_price": 0.28,
+        "room_price": 1.2,
         "reward_weights": {"format": 1.0, "content": 0.0, "compression": 0.0},
     }
     assert TrainingSettings(get_algorithm("ppo"), source="squad").training_options == {}

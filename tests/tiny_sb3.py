@@ -28,6 +28,7 @@ def small(kind: str, **changed: Any) -> TrainingSettings:
     given: dict[str, Any] = {
         "steps": 2_000,
         "envs": 4,
+        "memory_budgets": (0.25,),
         "source_options": SHORT,
         "evaluate_every": 1_000,
         "evaluation_episodes": 2,

@@ -163,6 +163,8 @@ class RecurrentPPO(PPO):
     where = "sb3_contrib:RecurrentPPO"
     recurrent = True
 
+    batch_size: int = 512
+    """Large: the library cuts and pads sequences anew for every batch."""
     n_epochs: int = 4
     lstm_hidden_size: int = 64
 

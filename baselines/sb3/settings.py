@@ -23,7 +23,7 @@ DEFAULT_ENVIRONMENT: Mapping[str, Any] = {
     "similar_items": 1,
     "edits": False,
     "shaping": 1.0,
-    "room_price": 0.28,
+    "room_price": 1.2,
     "reward_weights": {"format": 0.0, "content": 0.0, "compression": 0.0},
 }
 """Arguments of the environment that teach fastest.
@@ -32,9 +32,10 @@ With fewer hashed words too many share a bucket to tell facts from filler in wor
 not have. There are no actions that destroy: most of them lose evidence when they are tried at
 random, and few can be used well, as the items most like a sentence are about the same things and
 rarely those that should make room. The evidence that is kept is paid for at once and the room that
-an item takes is charged at once, at a little more than what a sentence taken blindly is worth (at
-0.7 learners stop writing before they know what to write; at 0.35 they leave room). Only answers
-count in the end; the other terms pay for leaving room in the memory until the last chunk.
+an item takes is charged at once, at a little more than what a sentence taken blindly is worth, less
+where more of the text fits (much more, and learners stop writing before they know what to write;
+less, and they take whatever comes). Only answers count in the end; the other terms pay for leaving
+room in the memory until the last chunk.
 """
 
 _SHORT_TEXTS = {"tokens": 2_000}  # four times the episodes, so four times the rewards
@@ -53,7 +54,8 @@ class TrainingSettings:
         seed: Of everything random.
         envs: Environments played side by side in one process.
         memory_budgets: Limits of the memory, as the environment takes them (a share, an integer
-            number of tokens, 0 for none). With several, environments take turns.
+            number of tokens, 0 for none). With several, environments take turns, so there must be
+            at least as many of them.
         source: Data source; it must have the splits ``train`` and ``validation``.
         source_options: Options of the source.
         training_options: Further options of the source in training only. For procedural sources
@@ -67,15 +69,15 @@ class TrainingSettings:
     """
 
     algorithm: Algorithm
-    steps: int = 100_000
+    steps: int = 200_000
     seed: int = 0
     envs: int = 8
-    memory_budgets: tuple[float, ...] = (0.25,)
+    memory_budgets: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
     source: str = "procedural"
     source_options: Mapping[str, Any] = field(default_factory=dict)
     training_options: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    evaluate_every: int = 25_000
+    evaluate_every: int = 50_000
     evaluation_episodes: int = 16
 
     def __post_init__(self) -> None:
@@ -86,6 +88,11 @@ class TrainingSettings:
         self._check_environment()
         self._fill_in()
         object.__setattr__(self, "memory_budgets", _budgets(self.memory_budgets))
+        if self.envs < len(self.memory_budgets):
+            raise UsageError(
+                f"{len(self.memory_budgets)} memory budgets need at least as many environments, "
+                f"got envs={self.envs}: take more of these or fewer budgets"
+            )
         if self.algorithm.joint_only and self.environment.get("actions", "joint") != "joint":
             raise UsageError(f'{self.algorithm.kind} takes actions="joint" only')
 

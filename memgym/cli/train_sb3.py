@@ -29,7 +29,7 @@ _EPILOG = """\
 examples:
   memgym train-sb3 --algo maskable_ppo                     a first policy, in some minutes
   memgym train-sb3 --algo ppo --steps 500k --seeds 5 --out runs/ppo
-  memgym train-sb3 --algo ppo --memory-budget 10%,25%,50%  one policy for several budgets
+  memgym train-sb3 --algo ppo --memory-budget 25%          a policy for one memory budget
   memgym train-sb3 --algo a2c --set learning_rate=3e-4 --set net_arch=[128,128]
   memgym train-sb3 --algo ppo --env embeddings=/models/all-MiniLM-L6-v2
   memgym bench --agents maskable_ppo:runs/maskable_ppo,sentences,oracle --memory-budget 25%
@@ -63,7 +63,7 @@ def add_parser(commands: Commands) -> None:
         "--steps",
         type=_steps,
         metavar="N",
-        help="sentences to decide about, such as 200k or 1M (default: 100k)",
+        help="sentences to decide about, such as 200k or 1M (default: 200k)",
     )
     parser.add_argument(
         "--seed", type=whole_number, default=0, metavar="N", help="the first seed (default: 0)"
@@ -85,8 +85,8 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         "--memory-budget",
         type=_budgets,
         metavar="SIZES",
-        help="limit of the memory: 25%% of each episode's text (the default), or 2000 tokens; with "
-        "commas for a policy that is to know several",
+        help="limits of the memory that the policy is to know, with commas: shares of each "
+        "episode's text or tokens, such as 25%%,2000 (default: 10%%,25%%,50%%,100%%)",
     )
     group.add_argument(
         "--source", metavar="NAME", help="data source, see memgym envs (default: procedural)"
@@ -113,13 +113,13 @@ def _add_details(parser: argparse.ArgumentParser) -> None:
         "--evaluate-every",
         type=_steps,
         metavar="N",
-        help="steps between evaluations, which are also the checkpoints (default: 25k)",
+        help="steps between evaluations, which are also the checkpoints (default: 50k)",
     )
     group.add_argument(
         "--evaluation-episodes",
         type=whole_number,
         metavar="N",
-        help="validation episodes per evaluation (default: 16)",
+        help="validation episodes per budget and evaluation (default: 16)",
     )
 
 

@@ -27,9 +27,11 @@ Operation: TypeAlias = Literal["skip", "insert", "append", "update", "delete"]
 
 MEMORY = (
     "used_of_budget", "used_of_read", "core_used", "semantic_items", "episodic_items", "fits",
-    "fits_core", "calls_used",
+    "fits_core", "calls_used", "room_for_rest",
 )  # fmt: skip
-"""What is seen of the memory; all lie in 0..1, item counts are logarithmic (1 at 1,000 items)."""
+"""What is seen of the memory; all lie in 0..1, item counts are logarithmic (1 at 1,000 items).
+``room_for_rest`` is the share of the text still to come, this sentence included, that the budget
+has room for, if later chunks are as long as those so far: how choosy to be."""
 
 NEAREST = ("held", "cosine", "tokens", "newness")
 """What is seen of each similar item: whether there is one; its cosine with the sentence; its size
@@ -140,6 +142,8 @@ class MicroSteps:
         self._core_start = 0  # tokens of the core with the line break that comes before the next
         self._in_core = SimilarItems("", width)  # the sentences that were appended
         self._read_tokens = 0
+        self._chunk_end = 0  # tokens read when the chunk in view has been
+        self._later_tokens = 0.0  # that later chunks are expected to have
         self._chunk = featuriser.nothing
         self._mentions = Mentions()
         self._fixed: Floats = np.zeros((0, 0), dtype=np.float32)
@@ -155,6 +159,8 @@ class MicroSteps:
         self.reading = True
         before = len(MEMORY) + 1 + self._nearest_width()
         self._fixed = _fixed_part(found, self._mentions.read(found), index, chunks, before)
+        self._chunk_end = self._read_tokens + sum(found.tokens)
+        self._later_tokens = self._chunk_end / (index + 1) * (chunks - index - 1)
         self._look()
 
     def _nearest_width(self) -> int:
@@ -169,6 +175,16 @@ class MicroSteps:
         """Yield every text held, items first, then the sentences of the core."""
         for items in (*self._stores.values(), self._in_core):
             yield from items.texts
+
+    def room(self) -> tuple[float, float]:
+        """Return what share of the text is still to come, and what share of that there is room for.
+
+        Both in 0..1, the sentence in view being to come. Later chunks are expected to be as long as
+        those so far.
+        """
+        before = self._read_tokens - self._tokens
+        rest = self._chunk_end - before + self._later_tokens
+        return rest / max(before + rest, 1), min(self._left / max(rest, 1), 1.0)
 
     def take(self, number: int) -> None:
         """Carry out a move, given by its number in :attr:`moves`, and go on to the next sentence.
@@ -293,6 +309,7 @@ class MicroSteps:
             float(self._tokens <= self._left),
             float(self._fits_core),
             len(self.calls) / self._max_calls,
+            self.room()[1],
         ]
 
 

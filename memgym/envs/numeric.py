@@ -143,8 +143,15 @@ class MemAlphaNumericEnv(gym.Env[Any, Any]):
         self._steps = steps
         questions = self.text_env.episode.questions if self._shaping else ()
         self._potential = EvidencePotential(questions)
-        self._room = RoomPotential(self.text_env.memory.budget_tokens)
+        self._room = self._room_potential()
         return self.form.observe(steps), {**info, "action_mask": self.form.mask(steps)}
+
+    def _room_potential(self) -> RoomPotential:
+        memory = self.text_env.memory
+        if not self._price or not memory.budget_tokens:  # counting takes time
+            return RoomPotential(0, 0)
+        text_tokens = self.text_env.episode.count_tokens(memory.counter.count)
+        return RoomPotential(memory.budget_tokens, text_tokens)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide about the sentence, then show the next one.

@@ -1,9 +1,9 @@
 """Potential-based shaping: a hint at every step that leaves the return of an episode as it is.
 
-The potential of a memory is the mean share of each question's evidence that it holds word for word,
-less a price for the share of its budget that it fills: room is worth something as long as there is
-text to come, which a learner otherwise finds out at the end of an episode only.
-A step earns the rise of the potential, and the last one gives everything back, so the sum over an
+One potential of a memory is the mean share of each question's evidence that it holds word for word.
+Another is what is going to be lost for want of room, which a learner otherwise finds out at the end
+of an episode only. Together they guess how an episode will end.
+A step earns the rise of a potential, and the last one gives everything back, so the sum over an
 episode is zero whatever was done (Ng, Harada and Russell, 1999, with a discount of 1). Golds enter
 the reward this way, as they do through the answer score; they never enter an observation.
 """
@@ -68,14 +68,19 @@ class EvidencePotential:
 
 
 class RoomPotential:
-    """Minus the share of a memory's budget that is filled; 0 throughout without a budget.
+    """Minus what the memory has filled of a room that is scarce; 0 throughout if all fits.
+
+    In shares of the episode's text, times the share of it for which there is no room: a token of a
+    memory for a tenth of the text costs ``0.9`` of what a token of the text is worth on average.
 
     Args:
         budget_tokens: Limit of the memory, 0 for none.
+        text_tokens: Of the episode.
     """
 
-    def __init__(self, budget_tokens: int) -> None:
-        self._budget = budget_tokens
+    def __init__(self, budget_tokens: int, text_tokens: int) -> None:
+        scarce = 0 < budget_tokens < text_tokens
+        self._price = (1.0 - budget_tokens / text_tokens) / text_tokens if scarce else 0.0
         self._last = 0.0
 
     def rise(self, tokens: int) -> float:
@@ -84,6 +89,6 @@ class RoomPotential:
         Args:
             tokens: In the memory now.
         """
-        now = -tokens / self._budget if self._budget else 0.0
+        now = -tokens * self._price
         before, self._last = self._last, now
         return now - before
