@@ -1,7 +1,9 @@
 """Shared test configuration."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.browser import browser_path, chromium, page
@@ -20,3 +22,11 @@ if not os.environ.get("MEMGYM_LONG_TESTS"):
 # A busy machine fails no property: how long an example takes is nobody's claim.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests cache, their subprocesses too, out of the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMGYM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
