@@ -303,9 +303,12 @@ def test_files_are_verified_and_those_that_do_not_hold_are_named(folder: Path) -
     assert "differs" in by_name["edited.zip"].reason
 
 
-def test_the_same_episodes_under_another_name_are_a_copy(folder: Path) -> None:
+def test_the_same_episodes_under_other_names_are_a_copy(folder: Path) -> None:
     parts = honest()
     parts.manifest["name"] = "Quite another run"
+    parts.manifest["agent"] = "another"
+    for record in parts.records:
+        record["agent"]["name"] = "another"
     (folder / "renamed.zip").write_bytes(parts.archive())
     first, second = checked_folder(folder, suites=SUITES)
     assert first.verified is not None

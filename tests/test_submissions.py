@@ -291,6 +291,26 @@ def test_what_is_chosen_without_the_questions_is_not_suspicious(tmp_path: Path) 
     assert found.suspicious == ()
 
 
+@pytest.mark.parametrize("size", [0, None, 7_000_000])
+def test_who_says_that_there_is_no_model_made_no_calls_of_one(
+    size: int | None, tmp_path: Path
+) -> None:
+    records = played()
+    for record in records:
+        record["usage"] = {"agent": {"calls": 3}}
+    author = replace(AUTHOR, model_size=size)
+    if size != 0:
+        assert checked(pack(records, author, resolve(SMALL)), tmp_path).model_size == size
+        return
+    with pytest.raises(RefusedError, match=r"the model size is 0, .* made 9 calls of one: state"):
+        pack(records, author, resolve(SMALL))
+    parts = reread(played())
+    parts.records[0]["usage"] = {"agent": {"calls": 1}}
+    parts.manifest["totals"]["usage"] = {"agent": {"calls": 1}}
+    with pytest.raises(RefusedError, match=r"the model size is 0, .* made 1 calls"):
+        checked(parts.archive(), tmp_path)
+
+
 # ---------------------------------------------------------------------- packing
 
 

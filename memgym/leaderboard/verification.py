@@ -21,7 +21,6 @@ from memgym.agents.chat.store import default_cache_folder
 from memgym.atomic import write_whole
 from memgym.benchmarks.suites import SUITES, Suite
 from memgym.errors import UsageError
-from memgym.submissions.archive import TRACES, Archive
 from memgym.submissions.isolated import verify
 from memgym.submissions.refusal import RefusedError
 from memgym.submissions.verified import Verified
@@ -93,11 +92,11 @@ def _checked(
         known[digest] = file
         found = _verified(file, digest, data, suites)
         if found.verified:
-            played = _traces_digest(file)
-            if played in known:  # under another name, or with another card
-                found = Checked(file, None, f"its episodes are those of {known[played].name}")
+            course = found.verified.course
+            if course in known:  # under other names, or with another card
+                found = Checked(file, None, f"its episodes are those of {known[course].name}")
             else:
-                known[played] = file
+                known[course] = file
         yield found
 
 
@@ -115,11 +114,6 @@ def _verified(file: Path, digest: str, data: Path | None, suites: Mapping[str, S
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_whole(kept, verified.to_json())
     return Checked(file, verified)
-
-
-def _traces_digest(file: Path) -> str:
-    with Archive(file) as archive:
-        return archive.digest(TRACES)
 
 
 def _file_digest(file: Path) -> str:

@@ -16,7 +16,7 @@ from memgym.submissions.manifest import MOST_CARD_CHARACTERS, Manifest, read_man
 from memgym.submissions.refusal import RefusedError, quoted
 from memgym.submissions.replaying import EpisodeChecker
 from memgym.submissions.rules import changed_settings
-from memgym.submissions.totals import Totals, add_up, differing
+from memgym.submissions.totals import Totals, add_up, check_model_size, differing
 from memgym.submissions.verified import Verified
 from memgym.submissions.words import checked_lines
 from memgym.traces.format import read_traces
@@ -110,6 +110,7 @@ def _verified(
     told = differing(manifest.totals, totals.to_json(), "manifest.json: totals")
     if told:
         raise RefusedError(told)
+    check_model_size(manifest.model_size, totals)
     settings = player.settings
     return Verified(
         name=manifest.name,
@@ -131,6 +132,7 @@ def _verified(
         episodes=tuple(episodes),
         card=card,
         sha256=sha256,
+        course=checker.course.hexdigest(),
         memgym=player.memgym,
         suspicious=tuple(checker.suspicious[:_MOST_SUSPICIONS]),
         **{item.name: getattr(totals, item.name) for item in fields(Totals)},

@@ -14,7 +14,7 @@ from memgym.submissions.manifest import FORMAT, MOST_CARD_CHARACTERS, Manifest, 
 from memgym.submissions.records import Player, check_place
 from memgym.submissions.refusal import RefusedError
 from memgym.submissions.rules import track_of
-from memgym.submissions.totals import Played, add_up
+from memgym.submissions.totals import Played, add_up, check_model_size
 from memgym.submissions.words import checked_lines
 from memgym.traces.format import FILE_NAME, encoded, read_traces
 
@@ -132,6 +132,7 @@ def pack(records: Iterable[Mapping[str, Any]], author: Author, suite: ResolvedSu
         )
     traces = b"".join(members[key] for key in references)
     totals, _ = add_up(suite, [played[key] for key in references])
+    check_model_size(author.model_size, totals)
     return _archive(player, author, suite, traces, totals.to_json())
 
 

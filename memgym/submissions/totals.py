@@ -9,9 +9,10 @@ from memgym.benchmarks.statistics import Estimate, estimate_mean
 from memgym.benchmarks.suites import EpisodeReference, ResolvedSuite
 from memgym.benchmarks.summary import strata_of
 from memgym.diagnosis import CAUSES
+from memgym.submissions.refusal import RefusedError
 from memgym.submissions.verified import EpisodeScore
 
-__all__ = ["Played", "Totals", "add_up", "differing"]
+__all__ = ["Played", "Totals", "add_up", "check_model_size", "differing"]
 
 _TOLERANCE = 1e-9  # sums of another machine may differ in the last digits
 
@@ -142,3 +143,21 @@ def differing(claimed: Any, found: Any, where: str) -> str:
     else:
         same = type(claimed) is type(found) and claimed == found
     return "" if same else f"{where} is {claimed!a:.60}, the replay gives {found!r}"
+
+
+def check_model_size(model_size: int | None, totals: Totals) -> None:
+    """Check that "no model" is not said of an agent whose calls of one are recorded.
+
+    Args:
+        model_size: Parameters as the author states them, 0 for no model.
+        totals: Of the submission.
+
+    Raises:
+        RefusedError: it is.
+    """
+    calls = totals.usage.get("agent", {}).get("calls", 0)
+    if model_size == 0 and calls:
+        raise RefusedError(
+            f"the model size is 0, which means no model, but the agent made {calls:,.0f} calls of "
+            "one: state its parameters"
+        )

@@ -103,6 +103,8 @@ class Verified:
             fields of :class:`memgym.usage.Usage`; empty if there are none.
         card: The model card, Markdown.
         sha256: Of the submitted file, hex.
+        course: The same of what was kept and answered in every step, whoever is said to have done
+            it: two submissions with one course are the same play.
         memgym: Version that the run was played with.
         suspicious: Places where something was known that could not have been read.
     """
@@ -136,6 +138,7 @@ class Verified:
     usage: Mapping[str, Mapping[str, float]]
     card: str
     sha256: str
+    course: str
     memgym: str
     suspicious: tuple[Suspicion, ...]
 
