@@ -20,7 +20,7 @@ def test_the_examples_run(
         exec(compile(block, "sb3.md", "exec"), {"__name__": "__main__"})
     score, steps, episodes = capsys.readouterr().out.splitlines()
     assert 0.0 <= float(score) <= 1.0
-    assert (steps, episodes) == ("[0, 256, 512]", "1")
+    assert (steps, episodes) == ("[0, 256, 512]", "2")
 
 
 def test_the_table_lists_every_algorithm() -> None:
