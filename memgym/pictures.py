@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from memgym.errors import UsageError
 
@@ -21,6 +23,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vPX*"
 """Told apart without colour, too."""
 _REFERENCE_MARKERS = "x+1234|_.*"
+_MOST_BANDS = 3  # more of them on top of each other hide what they show: bars, side by side
+_SPREAD = 0.04  # of the axis, over which they stand
+_THOUSANDS = 10_000  # from here on numbers of an axis are written 10k
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,8 @@ class Line:
         name: In the legend.
         x: Where its points are.
         y: Their heights.
-        low: Lower end of the band; empty for none.
-        high: Upper end of the band; empty for none.
+        low: Lower ends of the intervals; empty for none.
+        high: Upper ends of the intervals; empty for none.
         reference: Whether it is one to compare with; dashed and grey.
     """
 
@@ -56,6 +61,8 @@ def draw_lines(
 ) -> list[Path]:
     """Write ``path`` with the suffixes ``.png`` and ``.svg`` and return both.
 
+    Intervals of few lines are bands; those of many are bars, a little beside each other.
+
     Args:
         path: Without a suffix.
         lines: What is drawn, in the legend's order.
@@ -69,7 +76,7 @@ def draw_lines(
         UsageError: matplotlib is not installed.
     """
     with figure(8, 4.8) as chart:
-        _draw_lines(chart, lines)
+        _draw_lines(chart, lines, logarithmic=bool(x_ticks))
         axes = chart.axes[0]
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         if x_ticks:
@@ -78,13 +85,19 @@ def draw_lines(
             axes.minorticks_off()
         if x_names:
             axes.set_xticks(range(len(x_names)), x_names)
+        elif (
+            not x_ticks and max((max(line.x, default=0) for line in lines), default=0) >= _THOUSANDS
+        ):
+            axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         return write_figure(path, chart)
 
 
-def _draw_lines(chart: "Figure", lines: Sequence[Line]) -> None:
+def _draw_lines(chart: "Figure", lines: Sequence[Line], *, logarithmic: bool) -> None:
     axes = chart.add_subplot()
+    main = [line for line in lines if not line.reference]
+    crowded = sum(len(line.low) > 0 for line in main) > _MOST_BANDS
     drawn = references = 0
     for line in lines:
         if line.reference:
@@ -93,12 +106,30 @@ def _draw_lines(chart: "Figure", lines: Sequence[Line]) -> None:
             axes.plot(line.x, line.y, color=grey, linestyle=dashes, marker=marker, label=line.name)
             references += 1
             continue
-        colour = COLOURS[drawn % len(COLOURS)]
-        marker = MARKERS[drawn % len(MARKERS)]
-        axes.plot(line.x, line.y, color=colour, marker=marker, markersize=4, label=line.name)
-        if len(line.low):
-            axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
+        look: dict[str, Any] = {
+            "color": COLOURS[drawn % len(COLOURS)],
+            "marker": MARKERS[drawn % len(MARKERS)],
+            "markersize": 4,
+            "label": line.name,
+        }
+        if crowded and len(line.low):
+            y, low, high = map(np.asarray, (line.y, line.low, line.high))
+            x = _beside(line.x, drawn / (len(main) - 1) - 0.5, logarithmic=logarithmic)
+            axes.errorbar(x, y, (y - low, high - y), capsize=2, elinewidth=1, linewidth=1, **look)
+        else:
+            axes.plot(line.x, line.y, **look)
+            if len(line.low):
+                axes.fill_between(
+                    line.x, line.low, line.high, color=look["color"], alpha=0.18, linewidth=0
+                )
         drawn += 1
+
+
+def _beside(x: Sequence[float], place: float, *, logarithmic: bool) -> list[float]:
+    """Return where the points of a line stand that is moved aside, ``place`` being -0.5 to 0.5."""
+    if logarithmic:
+        return [value * (max(x) / min(x)) ** (place * _SPREAD) for value in x]
+    return [value + (max(x) - min(x)) * place * _SPREAD for value in x]
 
 
 @contextlib.contextmanager

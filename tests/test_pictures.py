@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from matplotlib.text import Text
 
+from memgym import pictures
 from memgym.benchmarks.finished import read_run
 from memgym.benchmarks.labels import _box, _spread, label_points
 from memgym.benchmarks.lengths import length_curves
@@ -17,7 +18,7 @@ from memgym.benchmarks.pooled import PooledSuite, pool
 from memgym.benchmarks.run_pictures import draw_suite
 from memgym.benchmarks.suites import Entry, Suite
 from memgym.cli.main import main
-from memgym.pictures import figure
+from memgym.pictures import Line, draw_lines, figure
 from tests.runs import OPTIONS, finished_run
 
 LONG = {**OPTIONS, "tokens": 2_000}
@@ -198,3 +199,59 @@ def test_ends_keep_their_distance_around_where_they_want_to_be() -> None:
     assert _spread([0.0, 50.0, 100.0], 10.0) == [0.0, 50.0, 100.0]
     assert _spread([50.0, 50.0, 50.0], 10.0) == [40.0, 50.0, 60.0]
     assert _spread([0.0, 2.0, 14.0], 10.0) == pytest.approx([-14 / 3, 16 / 3, 46 / 3])
+
+
+# ------------------------------------------------------------------ lines
+
+
+def chart_of(
+    lines: list[Line], monkeypatch: pytest.MonkeyPatch, x_ticks: tuple[float, ...] = ()
+) -> Any:
+    """Return the axes of a line chart."""
+    kept: list[Any] = []
+    monkeypatch.setattr(pictures, "write_figure", lambda path, chart: kept.append(chart))
+    draw_lines(Path("x"), lines, title="t", x_label="x", y_label="y", x_ticks=x_ticks)
+    kept[0].canvas.draw()
+    return kept[0].axes[0]
+
+
+def lines_of(count: int, x: tuple[float, ...]) -> list[Line]:
+    return [Line(f"line {n}", x, [n, n + 1], [n - 1, n], [n + 2, n + 3]) for n in range(count)]
+
+
+def test_intervals_of_few_lines_are_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = chart_of(lines_of(3, (0, 5)), monkeypatch)
+    assert len(axes.collections) == 3
+    assert not axes.containers
+
+
+@pytest.mark.parametrize("ticks", [(), (10.0, 100.0)])
+def test_intervals_of_many_lines_are_bars_beside_each_other(
+    ticks: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = chart_of(
+        [*lines_of(7, (10, 100)), Line("grey", (10, 100), (1, 2), reference=True)],
+        monkeypatch,
+        ticks,
+    )
+    assert len(axes.containers) == 7
+    places = []
+    for number, bars in enumerate(axes.containers):
+        points, _, (ranges,) = bars
+        places.append(points.get_xdata())
+        assert list(points.get_ydata()) == [number, number + 1]
+        for place, (x, y), segment in zip(
+            places[-1], [(10, number), (100, number + 1)], ranges.get_segments(), strict=True
+        ):
+            assert place == pytest.approx(x, rel=0.2)
+            assert segment.tolist() == [[place, y - 1], [place, y + 2]]
+    assert len({tuple(place) for place in places}) == 7
+    assert list(places[3]) == [10, 100]  # the middle one stands where it belongs
+
+
+def test_large_numbers_of_an_axis_are_written_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = chart_of([Line("steps", (0, 200_000), (0.1, 0.2))], monkeypatch)
+    told = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"0", "50k", "200k"} <= set(told)
+    axes = chart_of([Line("steps", (0, 20), (0.1, 0.2))], monkeypatch)
+    assert not any("k" in label.get_text() for label in axes.get_xticklabels())
