@@ -149,13 +149,14 @@ class LazyChunks(Sequence[str]):
         make: Gives the text of the chunk with an index in ``0 .. length - 1``, always the same.
             It must be picklable for the sequence to be (a module-level function, a
             ``functools.partial`` of one, or an instance of a module-level class).
-        cache: How many of the latest chunks are kept.
+        cache: How many of the latest chunks are kept. By default enough for a text of 32,000 tokens
+            in chunks of 1,000, which a budget that is a share of the text counts before it is read.
     """
 
     __slots__ = ("_cache", "_cache_size", "_length", "_lock", "_make")
     __hash__ = None  # type: ignore[assignment]  # equality is by content, which is not kept
 
-    def __init__(self, length: int, make: Callable[[int], str], cache: int = 4) -> None:
+    def __init__(self, length: int, make: Callable[[int], str], cache: int = 32) -> None:
         self._length = length
         self._make = make
         self._cache_size = cache
