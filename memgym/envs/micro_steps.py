@@ -176,16 +176,6 @@ class MicroSteps:
         for items in (*self._stores.values(), self._in_core):
             yield from items.texts
 
-    def room(self) -> tuple[float, float]:
-        """Return what share of the text is still to come, and what share of that there is room for.
-
-        Both in 0..1, the sentence in view being to come. Later chunks are expected to be as long as
-        those so far.
-        """
-        before = self._read_tokens - self._tokens
-        rest = self._chunk_end - before + self._later_tokens
-        return rest / max(before + rest, 1), min(self._left / max(rest, 1), 1.0)
-
     def take(self, number: int) -> None:
         """Carry out a move, given by its number in :attr:`moves`, and go on to the next sentence.
 
@@ -309,8 +299,12 @@ class MicroSteps:
             float(self._tokens <= self._left),
             float(self._fits_core),
             len(self.calls) / self._max_calls,
-            self.room()[1],
+            self._left / max(self._rest(), 1),
         ]
+
+    def _rest(self) -> float:
+        """Return the tokens still to come, the sentence in view included."""
+        return self._chunk_end - self._read_tokens + self._tokens + self._later_tokens
 
 
 def _fixed_part(

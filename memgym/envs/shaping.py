@@ -1,8 +1,8 @@
 """Potential-based shaping: a hint at every step that leaves the return of an episode as it is.
 
 One potential of a memory is the mean share of each question's evidence that it holds word for word.
-Another is what is going to be lost for want of room, which a learner otherwise finds out at the end
-of an episode only. Together they guess how an episode will end.
+Another is a price for the room that it fills: room is worth something as long as there is text to
+come that does not fit, which a learner otherwise finds out at the end of an episode only.
 A step earns the rise of a potential, and the last one gives everything back, so the sum over an
 episode is zero whatever was done (Ng, Harada and Russell, 1999, with a discount of 1). Golds enter
 the reward this way, as they do through the answer score; they never enter an observation.
