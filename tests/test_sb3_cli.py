@@ -60,6 +60,7 @@ def test_from_training_to_the_tables(capsys: pytest.CaptureFixture[str]) -> None
     bench = ["bench", "--jobs", "1", "--out", "run", "--memory-budget", "25%", "--agents", agents]
     assert main(bench) == 0
     shown = capsys.readouterr().out
+    assert f"Again: memgym bench --suite mini --agents {agents} --memory-budget" in flat(shown)
     assert re.search(r"^ a2c +\d", shown, re.MULTILINE)
     assert re.search(r"^ maskable_ppo +\d", shown, re.MULTILINE)
     described = json.loads(Path("run/run.json").read_text())["agents"]
@@ -68,6 +69,11 @@ def test_from_training_to_the_tables(capsys: pytest.CaptureFixture[str]) -> None
     assert str(Path.cwd()) not in Path("run/run.json").read_text()
     assert main(bench) == 0  # the same models: nothing is played again
     assert "All 15 results were there already." in capsys.readouterr().out
+    whole = agents.replace("runs/a2c", str(Path("runs/a2c").resolve()))
+    assert main([*bench[:-1], whole]) == 0
+    told = flat(capsys.readouterr().out)
+    assert "--agents a2c:a2c/seed-0,maskable_ppo:runs/maskable_ppo/seed-0,sentences" in told
+    assert str(Path.cwd()) not in told
 
     assert main(["report-sb3", "runs", "--budgets", "50%,25%", "--jobs", "1"]) == 0
     _check_report(capsys.readouterr().out)

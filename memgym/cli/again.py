@@ -39,7 +39,8 @@ def command(arguments: argparse.Namespace, plan: "RunPlan") -> str:
     if any(episode.data for suite in plan.suites for episode in suite.episodes):
         words += ["--data", "$MEMGYM_DATA"]
     if arguments.agents:
-        specs = [entry.spec for entry in plan.agents]
+        typed = zip(arguments.agents, plan.agents, strict=False)  # one each, without a file
+        specs = [_as_typed(word, entry.spec) for word, entry in typed]
         words += ["--agents", ",".join(arguments.agents if arguments.file else specs)]
     budget = arguments.memory_budget
     if budget is not None:
@@ -53,6 +54,12 @@ def command(arguments: argparse.Namespace, plan: "RunPlan") -> str:
     if arguments.seed is not None or not arguments.file:
         words += ["--seed", str(plan.seed)]
     return " ".join(f'"{word}"' if word.startswith("$") else shlex.quote(word) for word in words)
+
+
+def _as_typed(typed: str, spec: str) -> str:
+    """Return what was typed, or of a model in a folder that only this machine has the end of it."""
+    folder = Path(typed.partition(":")[2]).expanduser()
+    return spec if folder.is_absolute() or ".." in folder.parts else typed
 
 
 def _setting(arguments: argparse.Namespace, plan: "RunPlan") -> list[str]:
