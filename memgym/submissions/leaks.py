@@ -30,7 +30,7 @@ __all__ = ["LeakSearch"]
 _LEAST_CHARACTERS = 6  # of a normalised answer; "7", "yes" and "blue" are written by chance
 _LEAST_QUESTION_CHARACTERS = 20
 # A choice that nobody makes without the questions. In the built-in suites who keeps every labelled
-# example and nothing else comes to 0.15 to 0.85, any other honest choice to far less.
+# example and nothing else comes to 0.13 to 0.77, any other honest choice to far less.
 _LEAST_KEPT = 10  # sentences
 _LEAST_PRECISION = 0.95  # share of them that are evidence
 _MOST_ASKED = 0.5  # share of the text's sentences that are evidence: with more, it is no choice
