@@ -7,9 +7,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from memgym.errors import UsageError
 
@@ -85,9 +83,7 @@ def draw_lines(
             axes.minorticks_off()
         if x_names:
             axes.set_xticks(range(len(x_names)), x_names)
-        elif (
-            not x_ticks and max((max(line.x, default=0) for line in lines), default=0) >= _THOUSANDS
-        ):
+        elif not x_ticks and axes.dataLim.x1 >= _THOUSANDS:
             axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
@@ -106,22 +102,16 @@ def _draw_lines(chart: "Figure", lines: Sequence[Line], *, logarithmic: bool) ->
             axes.plot(line.x, line.y, color=grey, linestyle=dashes, marker=marker, label=line.name)
             references += 1
             continue
-        look: dict[str, Any] = {
-            "color": COLOURS[drawn % len(COLOURS)],
-            "marker": MARKERS[drawn % len(MARKERS)],
-            "markersize": 4,
-            "label": line.name,
-        }
-        if crowded and len(line.low):
-            y, low, high = map(np.asarray, (line.y, line.low, line.high))
-            x = _beside(line.x, drawn / (len(main) - 1) - 0.5, logarithmic=logarithmic)
-            axes.errorbar(x, y, (y - low, high - y), capsize=2, elinewidth=1, linewidth=1, **look)
-        else:
-            axes.plot(line.x, line.y, **look)
-            if len(line.low):
-                axes.fill_between(
-                    line.x, line.low, line.high, color=look["color"], alpha=0.18, linewidth=0
-                )
+        colour = COLOURS[drawn % len(COLOURS)]
+        marker = MARKERS[drawn % len(MARKERS)]
+        x = line.x
+        if crowded:
+            x = _beside(x, drawn / (len(main) - 1) - 0.5, logarithmic=logarithmic)
+        axes.plot(x, line.y, color=colour, marker=marker, markersize=4, label=line.name)
+        if len(line.low) and crowded:
+            axes.vlines(x, line.low, line.high, color=colour, linewidth=1)
+        elif len(line.low):
+            axes.fill_between(x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
         drawn += 1
 
 
