@@ -69,7 +69,7 @@ def example(name: str, skill: float | dict[str, float], **changes: Any) -> Verif
         "usage": {},
         "card": f"# {name}\n\nKeeps *everything*.\n",
         "sha256": format(rng.getrandbits(256), "064x"),
-        "course": format(rng.getrandbits(256), "064x"),
+        "trajectory": format(rng.getrandbits(256), "064x"),
         "memgym": "0.1.0",
         "suspicious": (),
     }

@@ -92,11 +92,11 @@ def _checked(
         known[digest] = file
         found = _verified(file, digest, data, suites)
         if found.verified:
-            course = found.verified.course
-            if course in known:  # under other names, or with another card
-                found = Checked(file, None, f"its episodes are those of {known[course].name}")
+            trajectory = found.verified.trajectory
+            if trajectory in known:  # under other names, or with another card
+                found = Checked(file, None, f"its episodes are those of {known[trajectory].name}")
             else:
-                known[course] = file
+                known[trajectory] = file
         yield found
 
 

@@ -132,7 +132,7 @@ def _verified(
         episodes=tuple(episodes),
         card=card,
         sha256=sha256,
-        course=checker.course.hexdigest(),
+        trajectory=checker.trajectory.hexdigest(),
         memgym=player.memgym,
         suspicious=tuple(checker.suspicious[:_MOST_SUSPICIONS]),
         **{item.name: getattr(totals, item.name) for item in fields(Totals)},

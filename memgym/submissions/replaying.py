@@ -42,14 +42,14 @@ class EpisodeChecker:
         played: What came of the episodes so far.
         suspicious: Where something was known too early.
         reproduced: Whether the agent chose the same again; ``None`` where that cannot be tried.
-        course: Hash of what was kept and answered so far.
+        trajectory: Hash of what was kept and answered so far.
     """
 
     def __init__(self, manifest: Manifest, suite: ResolvedSuite) -> None:
         self.played: list[Played] = []
         self.suspicious: list[Suspicion] = []
         self.reproduced: bool | None = None
-        self.course = hashlib.sha256()
+        self.trajectory = hashlib.sha256()
         self._manifest = manifest
         self._suite = suite
         self._player: Player | None = None
@@ -94,13 +94,13 @@ class EpisodeChecker:
         computed = {"answers": report.answers, "metrics": report.metrics}
         self.played.append(Played.of(reference, {**record, **computed}))
         self.suspicious += search.found
-        self.course.update(_course(record))
+        self.trajectory.update(_trajectory(record))
         if is_own_baseline(self._player.agent):
             _check_baseline(record, episode, self._player)
             self.reproduced = True
 
 
-def _course(record: Mapping[str, Any]) -> bytes:
+def _trajectory(record: Mapping[str, Any]) -> bytes:
     """Return what was kept and answered, of a record that has been replayed."""
     kept = [[step["chunk"], step["memory"]] for step in record["steps"]]
     answered = [answer["prediction"] for answer in record["answers"]]

@@ -103,8 +103,8 @@ class Verified:
             fields of :class:`memgym.usage.Usage`; empty if there are none.
         card: The model card, Markdown.
         sha256: Of the submitted file, hex.
-        course: The same of what was kept and answered in every step, whoever is said to have done
-            it: two submissions with one course are the same play.
+        trajectory: sha256, hex, of what was kept after every step and of every answer, whoever is
+            said to have played: two submissions with one trajectory are the same play.
         memgym: Version that the run was played with.
         suspicious: Places where something was known that could not have been read.
     """
@@ -138,7 +138,7 @@ class Verified:
     usage: Mapping[str, Mapping[str, float]]
     card: str
     sha256: str
-    course: str
+    trajectory: str
     memgym: str
     suspicious: tuple[Suspicion, ...]
 
