@@ -186,6 +186,7 @@ def test_real_interrupt_stops_workers_without_noise(tmp_path: Path) -> None:
         ),
         (["--seed", "-1"], '"-1" is not a whole number'),
         (["--memory-budget", "0.25"], "write a share such as 25% or tokens such as 2000"),
+        (["--memory-budget", "25"], 'may be a share or tokens; write "25%" of the text or "25 tok'),
         (["--memory-budget", "20000%"], '"20000%" is no memory budget'),
         (["--memory-budget", "0%"], '"0%" is no memory budget'),
         (["--preset", "papr"], 'unknown preset "papr": did you mean "paper"'),
@@ -374,7 +375,8 @@ def test_play_runs_a_number_of_steps_and_then_asks_again(
 def test_play_takes_episode_and_budget(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = play(monkeypatch, capsys, "", "--episode", "3", "--memory-budget", "60", "--seed", "1")
+    budget = ["--memory-budget", "60 tokens"]
+    shown = play(monkeypatch, capsys, "", "--episode", "3", *budget, "--seed", "1")
     assert re.search(r"accurate_retrieval/train/[^\s]*/3\b", shown)
     assert "of 60 tokens" in shown
 

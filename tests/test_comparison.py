@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memgym.agents.chat import ModelSettings, model_settings
-from memgym.benchmarks.amounts import memory_budget, token_limit
+from memgym.benchmarks.amounts import memory_budget, memory_budget_text, token_limit
 from memgym.benchmarks.comparison import Comparison, read_comparison
 from memgym.benchmarks.plan import make_plan
 from memgym.benchmarks.suites import Suite, resolve
@@ -394,6 +394,18 @@ def test_token_limit(text: str, tokens: int) -> None:
 def test_no_token_limit(text: str) -> None:
     with pytest.raises(UsageError, match="is no number of tokens; write 500k, 2M"):
         token_limit(text)
+
+
+@pytest.mark.parametrize("budget", [0.25, 0.125, 1.0, 1, 60, 100, 101, 2_000])
+def test_a_memory_budget_is_read_as_it_is_written(budget: float) -> None:
+    found = memory_budget(memory_budget_text(budget))
+    assert (type(found), found) == (type(budget), budget)
+
+
+@pytest.mark.parametrize("text", ["25", "1", "100"])
+def test_a_budget_that_may_lack_its_sign_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=rf'write "{text}%" of the text or "{text} tokens"'):
+        memory_budget(text)
 
 
 def test_memory_budget() -> None:

@@ -27,10 +27,12 @@ _ELSEWHERE = (
 
 
 def command(arguments: argparse.Namespace, plan: "RunPlan") -> str:
-    """Return the command; no host, path or key is in it.
+    """Return the command; no host, key or path that only this machine has is in it.
 
     A model that the environment variable ``MEMGYM_MODEL`` named is named by the command.
     """
+    from memgym.benchmarks.amounts import memory_budget_text
+
     words = [*_setting(arguments, plan), "memgym", "bench"]
     if arguments.file:
         words += ["--file", Path(arguments.file).name]
@@ -39,15 +41,10 @@ def command(arguments: argparse.Namespace, plan: "RunPlan") -> str:
     if any(episode.data for suite in plan.suites for episode in suite.episodes):
         words += ["--data", "$MEMGYM_DATA"]
     if arguments.agents:
-        typed = zip(arguments.agents, plan.agents, strict=False)  # one each, without a file
-        specs = [_as_typed(word, entry.spec) for word, entry in typed]
-        words += ["--agents", ",".join(arguments.agents if arguments.file else specs)]
+        words += ["--agents", ",".join(_agents(arguments, plan))]
     budget = arguments.memory_budget
     if budget is not None:
-        words += [
-            "--memory-budget",
-            str(budget) if isinstance(budget, int) else f"{100 * budget:g}%",
-        ]
+        words += ["--memory-budget", memory_budget_text(budget)]
     if arguments.preset:
         words += ["--preset", arguments.preset]
     words += _model_words(arguments, plan)
@@ -56,10 +53,15 @@ def command(arguments: argparse.Namespace, plan: "RunPlan") -> str:
     return " ".join(f'"{word}"' if word.startswith("$") else shlex.quote(word) for word in words)
 
 
-def _as_typed(typed: str, spec: str) -> str:
-    """Return what was typed, or of a model in a folder that only this machine has the end of it."""
-    folder = Path(typed.partition(":")[2]).expanduser()
-    return spec if folder.is_absolute() or ".." in folder.parts else typed
+def _agents(arguments: argparse.Namespace, plan: "RunPlan") -> list[str]:
+    """Return the agents as typed; of a folder that only this machine has, the end of its path."""
+    if arguments.file:
+        return list(arguments.agents)  # names of its rows
+    found = []
+    for typed, entry in zip(arguments.agents, plan.agents, strict=True):
+        folder = Path(typed.partition(":")[2]).expanduser()
+        found.append(entry.spec if folder.is_absolute() or ".." in folder.parts else typed)
+    return found
 
 
 def _setting(arguments: argparse.Namespace, plan: "RunPlan") -> list[str]:
