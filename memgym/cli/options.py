@@ -53,7 +53,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--memory-budget",
         type=memory_budget,
         metavar="SIZE",
-        help="limit of the memory: 25%% of each episode's text, or 2000 tokens (default: none)",
+        help="limit of the memory: 25%% of each episode's text, or 2000 (tokens; default: none)",
     )
     parser.add_argument(
         "--preset",
